@@ -1,0 +1,39 @@
+# Every target works on a fresh clone: what is missing is installed first (npm packages; Debian packages where root).
+REPORTER ?=
+TESTS ?=
+
+all: build/.done
+
+check: build/.done
+	npx biome ci
+	npx ava build/test/architecture.test.js
+
+test: build/.done .tools
+	npx biome ci
+	npx ava $(REPORTER) $(TESTS)
+
+images: build/.done .tools
+	node build/images/main.js
+
+clean:
+	rm -rf build node_modules/.tools
+
+SOURCES := $(shell find src cli test images -name '*.ts')
+
+build/.done: node_modules/.package-lock.json $(SOURCES) tsconfig.json
+	rm -rf build
+	npx tsc -p tsconfig.json
+	chmod +x build/cli/main.js
+	touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	touch $@
+
+.tools: node_modules/.tools
+
+node_modules/.tools: images/install-tools.sh
+	images/install-tools.sh
+	touch $@
+
+.PHONY: all check test images clean .tools

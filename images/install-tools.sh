@@ -1,0 +1,22 @@
+#!/bin/sh
+# Installs the programs that the tests and the demo use as workloads and oracles, where they are missing (Debian, root).
+set -eu
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need mke2fs e2fsprogs
+need losetup mount
+need fsfreeze util-linux
+need fusermount3 fuse3
+need rsync rsync
+need fio fio
+need setfacl acl
+need getfattr attr
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "missing programs; install these packages:$missing" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,131 @@
+import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { ioError, messageOf, missing, refused } from '../errors.ts';
+import {
+	FALLOC_FL_KEEP_SIZE,
+	FALLOC_FL_PUNCH_HOLE,
+	FALLOC_FL_ZERO_RANGE,
+	fallocate,
+	ioctl,
+	SystemError,
+} from '../system/libc.ts';
+import type { WritableBlockDevice } from './device.ts';
+
+const BLKGETSIZE64 = 0x80081272;
+const ZEROS = Buffer.alloc(1 << 16);
+
+/** A regular file or a block device node, through the page cache of the host. */
+export class FileDevice implements WritableBlockDevice {
+	readonly path: string;
+	readonly sizeBytes: number;
+	readonly fd: number;
+
+	private constructor(path: string, fd: number, sizeBytes: number) {
+		this.path = path;
+		this.fd = fd;
+		this.sizeBytes = sizeBytes;
+	}
+
+	/**
+	 * Errors: `missing` where nothing is at the path, `refused` (`not-a-disk`) where it is neither a file nor a block
+	 * device, `io` where it cannot be opened.
+	 */
+	static open(path: string, mode: 'read' | 'write'): FileDevice {
+		const fd = openPath(path, mode === 'write' ? constants.O_RDWR : constants.O_RDONLY);
+		try {
+			return new FileDevice(path, fd, sizeOf(path, fd));
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+	}
+
+	read(byteOffset: number, into: Uint8Array): void {
+		this.#checkRange(byteOffset, into.length);
+		for (let done = 0; done < into.length; ) {
+			const count = this.#attempt('read', byteOffset, () =>
+				readSync(this.fd, into, done, into.length - done, byteOffset + done),
+			);
+			if (count === 0)
+				throw ioError('short-read', `${this.path}: ends at byte ${byteOffset + done}, expected ${this.sizeBytes}`);
+			done += count;
+		}
+	}
+
+	write(byteOffset: number, from: Uint8Array): void {
+		this.#checkRange(byteOffset, from.length);
+		for (let done = 0; done < from.length; ) {
+			done += this.#attempt('write', byteOffset, () =>
+				writeSync(this.fd, from, done, from.length - done, byteOffset + done),
+			);
+		}
+	}
+
+	zero(byteOffset: number, lengthBytes: number, free: boolean): void {
+		this.#checkRange(byteOffset, lengthBytes);
+		const mode = FALLOC_FL_KEEP_SIZE | (free ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+		try {
+			fallocate(this.fd, mode, byteOffset, lengthBytes);
+		} catch (error) {
+			if (!(error instanceof SystemError) || error.code !== 'EOPNOTSUPP') {
+				throw ioError(
+					'write-failed',
+					`${this.path}: zeroing ${lengthBytes} bytes at ${byteOffset} failed: ${messageOf(error)}`,
+					error,
+				);
+			}
+			this.#writeZeros(byteOffset, lengthBytes);
+		}
+	}
+
+	flush(): void {
+		this.#attempt('flush', 0, () => fdatasyncSync(this.fd));
+	}
+
+	close(): void {
+		closeSync(this.fd);
+	}
+
+	#writeZeros(byteOffset: number, lengthBytes: number): void {
+		for (let done = 0; done < lengthBytes; done += ZEROS.length) {
+			this.write(byteOffset + done, ZEROS.subarray(0, Math.min(ZEROS.length, lengthBytes - done)));
+		}
+	}
+
+	#checkRange(byteOffset: number, lengthBytes: number): void {
+		if (byteOffset < 0 || byteOffset + lengthBytes > this.sizeBytes) {
+			throw new RangeError(`${this.path}: ${lengthBytes} bytes at ${byteOffset}, but it has ${this.sizeBytes}`);
+		}
+	}
+
+	#attempt<T>(verb: 'read' | 'write' | 'flush', byteOffset: number, action: () => T): T {
+		try {
+			return action();
+		} catch (error) {
+			throw ioError(`${verb}-failed`, `${this.path}: ${verb} at byte ${byteOffset} failed: ${messageOf(error)}`, error);
+		}
+	}
+}
+
+function openPath(path: string, flags: number): number {
+	try {
+		return openSync(path, flags);
+	} catch (error) {
+		const code = (error as NodeJS.ErrnoException).code;
+		if (code === 'ENOENT') throw missing('no-such-image', `${path}: there is no such file`);
+		throw ioError('open-failed', `${path}: cannot be opened: ${messageOf(error)}`, error);
+	}
+}
+
+function sizeOf(path: string, fd: number): number {
+	const stats = fstatSync(fd);
+	if (stats.isFile()) return stats.size;
+	if (!stats.isBlockDevice()) {
+		throw refused(
+			'not-a-disk',
+			`${path}: is a ${stats.isDirectory() ? 'directory' : 'special file'}, expected a disk image or a block device`,
+		);
+	}
+	const size = Buffer.alloc(8);
+	ioctl(fd, BLKGETSIZE64, size);
+	return Number(size.readBigUInt64LE());
+}

@@ -1,0 +1,157 @@
+/**
+ * The calls of the C library that Node does not offer, through koffi (a prebuilt FFI: no compiler is needed).
+ * Each throws a SystemError with the call's name, its subject and errno, except where it says otherwise.
+ * koffi is loaded at the first call: commands that only talk to the control socket never pay for it.
+ */
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import type koffiModule from 'koffi';
+
+type Koffi = typeof koffiModule;
+
+let loaded: { koffi: Koffi; libc: ReturnType<Koffi['load']> } | undefined;
+
+function load() {
+	if (!loaded) {
+		const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+		loaded = { koffi, libc: koffi.load(null) };
+	}
+	return loaded;
+}
+
+/** Declares a C function and binds it at its first use. */
+function bind<A extends unknown[]>(prototype: string): (...args: A) => number {
+	let bound: ((...args: A) => number) | undefined;
+	return (...args) => {
+		bound ??= load().libc.func(prototype) as unknown as (...args: A) => number;
+		return bound(...args);
+	};
+}
+
+const cRead = bind<[number, Uint8Array, number]>('intptr_t read(int fd, void *buffer, size_t count)');
+const cPoll = bind<[Uint8Array, number, number]>('int poll(void *fds, unsigned long count, int timeoutMs)');
+const cEventfd = bind<[number, number]>('int eventfd(unsigned int initial, int flags)');
+const cMount = bind<[string, string, string, number, string]>(
+	'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
+const cUmount2 = bind<[string, number]>('int umount2(const char *target, int flags)');
+const cIoctl = bind<[number, number, Uint8Array]>('int ioctl(int fd, unsigned long request, void *argument)');
+const cFallocate = bind<[number, number, number, number]>(
+	'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+);
+const cFlock = bind<[number, number]>('int flock(int fd, int operation)');
+const cPrctl = bind<[number, number, number, number, number]>(
+	'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+);
+
+/** A failed system call. `code` is errno's name (`EBUSY`), as in the errors of node:fs. */
+export class SystemError extends Error {
+	readonly code: string;
+	readonly errno: number;
+
+	constructor(call: string, errno: number) {
+		const code = getSystemErrorName(-errno);
+		super(`${call}: ${code}`);
+		this.code = code;
+		this.errno = errno;
+	}
+}
+
+function check(call: string, result: number): number {
+	if (result < 0) throw new SystemError(call, load().koffi.errno());
+	return result;
+}
+
+/** read(2) without an exception for the everyday errors of a non-blocking descriptor: bytes read, or minus errno. */
+export function readOrErrno(fd: number, into: Uint8Array): number {
+	const result = cRead(fd, into, into.length);
+	return result < 0 ? -load().koffi.errno() : Number(result);
+}
+
+export const POLLIN = 0x1;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;
+
+/** Waits on descriptors. The table is made once and used for every wait; entry i has its events in `revents(i)`. */
+export class PollSet {
+	readonly #table: Buffer;
+	readonly #count: number;
+
+	constructor(fds: readonly number[]) {
+		this.#count = fds.length;
+		this.#table = Buffer.alloc(8 * fds.length);
+		fds.forEach((fd, i) => {
+			this.#table.writeInt32LE(fd, 8 * i);
+			this.#table.writeInt16LE(POLLIN, 8 * i + 4);
+		});
+	}
+
+	/** Returns the number of descriptors that are ready; 0 after `timeoutMs` (-1: for ever) or a signal. */
+	wait(timeoutMs: number): number {
+		const result = cPoll(this.#table, this.#count, timeoutMs);
+		if (result < 0 && load().koffi.errno() !== constants.errno.EINTR) check('poll', result);
+		return Math.max(result, 0);
+	}
+
+	revents(index: number): number {
+		return this.#table.readInt16LE(8 * index + 6);
+	}
+}
+
+const EFD_CLOEXEC = 0x80000;
+const EFD_NONBLOCK = 0x800;
+
+/** A counter to wake a poll(2): write 8 bytes (a little-endian 1) to wake, read 8 bytes to reset. */
+export function eventfd(): number {
+	return check('eventfd', cEventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOATIME = 1024;
+
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+	check(`mount ${type} on ${target}`, cMount(source, target, type, flags, data));
+}
+
+export const MNT_DETACH = 2;
+
+export function umount2(target: string, flags: number): void {
+	check(`umount ${target}`, cUmount2(target, flags));
+}
+
+/** ioctl(2) whose argument is a structure in `argument`; reads and writes it in place. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+	return check(`ioctl 0x${request.toString(16)}`, cIoctl(fd, request, argument));
+}
+
+export const FALLOC_FL_KEEP_SIZE = 0x1;
+export const FALLOC_FL_PUNCH_HOLE = 0x2;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+
+export function fallocate(fd: number, mode: number, byteOffset: number, lengthBytes: number): void {
+	check('fallocate', cFallocate(fd, mode, byteOffset, lengthBytes));
+}
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Takes the advisory lock of an open file. False: another open file description holds it. */
+export function tryLockExclusive(fd: number): boolean {
+	if (cFlock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+	const errno = load().koffi.errno();
+	if (errno === constants.errno.EWOULDBLOCK) return false;
+	throw new SystemError('flock', errno);
+}
+
+const PR_SET_IO_FLUSHER = 57;
+
+/**
+ * Tells the kernel that this thread serves block I/O, so that its own memory requests never wait for writes to be
+ * flushed through itself. False where the kernel does not let us (not root, or older than 5.6).
+ */
+export function becomeIoFlusher(): boolean {
+	return cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) === 0;
+}
