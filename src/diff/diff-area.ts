@@ -197,8 +197,11 @@ export class DiffArea {
 		this.#writeCatalog(null);
 	}
 
-	/** Drops what prepareCommit made. */
+	/** Drops what prepareCommit and commit made, up to finishCommit. */
 	abortCommit(): void {
+		const unfinished = this.#unfinished;
+		this.#unfinished = undefined;
+		if (unfinished && this.#copies.includes(unfinished)) this.#drop([unfinished]);
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#remove(this.#segmentPath(this.#prepared.epoch));
