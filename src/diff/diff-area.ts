@@ -193,8 +193,14 @@ export class DiffArea {
 
 	/** Makes the newest copy durable: it is in the catalog. Until then a crash forgets it, and loses nothing else. */
 	finishCommit(): void {
+		const unfinished = this.#unfinished;
 		this.#unfinished = undefined;
-		this.#writeCatalog(null);
+		try {
+			this.#writeCatalog(null);
+		} catch (error) {
+			this.#unfinished = unfinished;
+			throw error;
+		}
 	}
 
 	/** Drops what prepareCommit and commit made, up to finishCommit. */

@@ -6,16 +6,10 @@
  */
 import { readSync, writeSync } from 'node:fs';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type TransferListItem } from 'node:worker_threads';
-import { type ErrorFamily, messageOf, NoonmarkError } from '../errors.ts';
+import { errorFromPlain, NoonmarkError, type PlainError, plainError } from '../errors.ts';
 import { eventfd, PollSet } from '../system/libc.ts';
 
 const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
-
-interface PlainError {
-	readonly family: ErrorFamily;
-	readonly code: string;
-	readonly message: string;
-}
 
 type FromThread =
 	| { readonly answerTo: number; readonly value: unknown }
@@ -27,11 +21,6 @@ export interface MailboxEnd {
 	readonly port: MessagePort;
 	readonly pending: SharedArrayBuffer;
 	readonly wakeFd: number;
-}
-
-export function plainError(thrown: unknown): PlainError {
-	if (thrown instanceof NoonmarkError) return { family: thrown.family, code: thrown.code, message: thrown.message };
-	return { family: 'io', code: 'failed', message: messageOf(thrown) };
 }
 
 /** The main thread's end. */
@@ -53,7 +42,7 @@ export class Mailbox<Order, News> {
 			const waiting = this.#waiting.get(message.answerTo);
 			this.#waiting.delete(message.answerTo);
 			if ('value' in message) waiting?.resolve(message.value);
-			else waiting?.reject(new NoonmarkError(message.error.family, message.error.code, message.error.message));
+			else waiting?.reject(errorFromPlain(message.error));
 		});
 	}
 

@@ -1,6 +1,7 @@
 /** What the main thread and the serving threads of a volume service say to each other (see mailbox.ts). Plain data. */
 import type { CatalogCopy } from '../diff/catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area.ts';
+import type { PlainError } from '../errors.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 import type { MailboxEnd } from './mailbox.ts';
 
@@ -20,9 +21,9 @@ export interface LiveThreadReady {
 
 export type LiveThreadNews =
 	| LiveThreadReady
-	| { readonly kind: 'events'; readonly events: readonly DiffAreaEvent[] }
-	/** The session ended and everything is closed. */
-	| { readonly kind: 'closed' };
+	/** Instead of ready. */
+	| { readonly kind: 'failed'; readonly error: PlainError }
+	| { readonly kind: 'events'; readonly events: readonly DiffAreaEvent[] };
 
 export type LiveOrder =
 	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
@@ -53,5 +54,3 @@ export interface BrowseThreadSetup {
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly copies: readonly BrowsableCopy[] };
-
-export type BrowseThreadNews = { readonly kind: 'closed' };

@@ -34,9 +34,10 @@ export interface VolumeHandle {
 	release(): Promise<boolean>;
 }
 
-/** One copy of the set: made from the writers that take part. */
+/** One copy of the set. */
 export interface SetMember {
 	readonly handle: VolumeHandle;
+	/** Called at the point in time, with the number of writers that are frozen. */
 	readonly describe: (frozenWriters: number) => ShadowCopy;
 }
 
@@ -77,8 +78,9 @@ export class Coordinator {
 		try {
 			await Promise.all(handles.map(({ provider }) => provider.prepare()));
 			await Promise.allSettled(writers.map((writer) => writer.prepare()));
-			const copies = members.map(({ describe }, i) => describe(writersOf[i]!.length));
-			await this.#frozenStep(writers, () => this.#commitHeld(handles, copies));
+			const copies = await this.#frozenStep(writers, () =>
+				this.#commitHeld(handles, () => members.map(({ describe }, i) => describe(writersOf[i]!.length))),
+			);
 			await Promise.all(handles.map(({ provider }) => provider.finish()));
 			return copies;
 		} catch (error) {
@@ -88,16 +90,17 @@ export class Coordinator {
 	}
 
 	/** Runs `step` with all writers frozen, within the deadline; thaws them whatever happens. */
-	async #frozenStep(writers: readonly Writer[], step: () => Promise<void>): Promise<void> {
+	async #frozenStep<T>(writers: readonly Writer[], step: () => Promise<T>): Promise<T> {
 		const { freezeMs } = this.#deadlines;
 		let expired = false;
 		const frozenStep = async () => {
 			await Promise.all(writers.map(freeze));
-			if (!expired) await step();
+			if (expired) throw new Error('the deadline has passed'); // nobody listens any more
+			return step();
 		};
 		this.#frozen = writers.length > 0;
 		try {
-			await withDeadline(
+			return await withDeadline(
 				frozenStep(),
 				freezeMs,
 				`the copy was not made within the ${freezeMs / 1000} s that writers may be frozen`,
@@ -109,11 +112,13 @@ export class Coordinator {
 		}
 	}
 
-	async #commitHeld(handles: readonly VolumeHandle[], copies: readonly ShadowCopy[]): Promise<void> {
+	async #commitHeld(handles: readonly VolumeHandle[], describe: () => ShadowCopy[]): Promise<ShadowCopy[]> {
 		const { holdMs } = this.#deadlines;
+		let copies: ShadowCopy[];
 		let unbroken = false;
 		try {
 			await Promise.all(handles.map((handle) => handle.hold(holdMs)));
+			copies = describe();
 			await Promise.all(handles.map(({ provider }, i) => provider.commit(copies[i]!)));
 		} finally {
 			const released = await Promise.allSettled(handles.map((handle) => handle.release()));
@@ -126,6 +131,7 @@ export class Coordinator {
 				`the copy was not made within the ${holdMs / 1000} s that writes may be held`,
 			);
 		}
+		return copies;
 	}
 }
 
@@ -142,6 +148,7 @@ async function freeze(writer: Writer): Promise<void> {
 /** Errors: io `deadline-passed`. The promise itself goes on; its end is not waited for. */
 async function withDeadline<T>(promise: Promise<T>, timeoutMs: number, message: string): Promise<T> {
 	let timer: NodeJS.Timeout | undefined;
+	promise.catch(() => undefined);
 	const deadline = new Promise<never>((_, reject) => {
 		timer = setTimeout(() => reject(new NoonmarkError('io', 'deadline-passed', message)), timeoutMs);
 	});
