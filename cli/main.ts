@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import meow from 'meow';
-import { exitCodeOf, EXIT_USAGE, printError } from './output.ts';
+import { EXIT_USAGE, exitCodeOf, printError } from './output.ts';
 
 /** The commands: each in its file, loaded when it is asked for. */
 const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Promise<void> }>> = {

@@ -36,7 +36,11 @@ export async function run(argv: readonly string[]): Promise<void> {
 	}
 	const which: CopySelection = all ? { all } : oldest ? { oldest } : { named };
 	const { socketPath } = await findVolume(target);
-	if (!yes && process.stdin.isTTY && !(await confirmed(all ? 'all shadow copies' : oldest ? 'the oldest shadow copy' : named.join(', ')))) {
+	if (
+		!yes &&
+		process.stdin.isTTY &&
+		!(await confirmed(all ? 'all shadow copies' : oldest ? 'the oldest shadow copy' : named.join(', ')))
+	) {
 		return printLine('Nothing was deleted.');
 	}
 	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'delete', which });

@@ -30,7 +30,13 @@ async function listShadows(volumes: readonly RegisteredVolume[], json: boolean):
 	printLine(
 		table(
 			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID'],
-			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id }) => [name, createdAt, sizeText(preservedBytes), volume, id]),
+			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id }) => [
+				name,
+				createdAt,
+				sizeText(preservedBytes),
+				volume,
+				id,
+			]),
 		),
 	);
 }

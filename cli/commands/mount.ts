@@ -49,8 +49,10 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [image, mountpoint] = cli.input as [string, string];
 	const { data, live, storage, maxSize, readOnly, allowOther, foreground, json } = cli.flags;
 	const maximumSize = parseMaximumSize(maxSize);
-	if (!maximumSize) usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
-	const report = (status: StatusReport) => (json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status)));
+	if (!maximumSize)
+		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
+	const report = (status: StatusReport) =>
+		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
 	const request = { image, mountpoint, data, live, storage, maximumSize, readOnly, allowOther };
 	await (process.send ? serveFor(request) : serve(request, report));

@@ -10,16 +10,16 @@
  * Nothing here fails a live write: out of space, the oldest copies go; out of order (an I/O error), all of them go.
  * What happened is told in `takeEvents`.
  */
-import { mkdirSync, readdirSync, statSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { corrupt, messageOf, refused } from '../errors.ts';
-import { type CatalogBody, type CatalogCopy, readCatalog, syncDirectory, writeCatalog } from './catalog.ts';
+import { mkdirSync } from 'node:fs';
+import { messageOf, refused } from '../errors.ts';
+import { type CatalogBody, type CatalogCopy, readCatalog, writeCatalog } from './catalog.ts';
 import { ChunkIndex, type ChunkIndexShare } from './chunk-index.ts';
 import { EpochTable, PAGES_MAX } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
-import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { forEachPlace, readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
-import { type ChunkContent, type NewRecord, newRecord, SegmentWriter } from './segment-writer.ts';
+import { PAGE_BYTES } from './segment.ts';
+import { forEachPlace, type SegmentContent } from './segment-scan.ts';
+import { SegmentStore } from './segment-store.ts';
+import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
 
 export const COPIES_MAX = 512;
 
@@ -66,8 +66,7 @@ export class DiffArea {
 	readonly #index: ChunkIndex;
 	readonly #epochs: EpochTable;
 	readonly #zeroChunk: Buffer;
-	/** Lengths of the segments that are kept, by epoch, oldest first. */
-	readonly #segmentBytes = new Map<number, number>();
+	readonly #segments: SegmentStore;
 	#copies: CatalogCopy[];
 	#writer: SegmentWriter | undefined;
 	#prepared: SegmentWriter | undefined;
@@ -89,31 +88,22 @@ export class DiffArea {
 	}
 
 	private constructor(options: DiffAreaOptions, catalog: CatalogBody) {
+		const { directory, maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
-		const epochsOnDisk = segmentEpochs(options.directory);
-		const firstEpoch = catalog.copies.length > 0 ? catalog.copies[0]!.epoch : catalog.nextEpoch;
-		const newestEpoch = Math.max(catalog.nextEpoch - 1, ...epochsOnDisk);
-
-		this.#maximumBytes = options.maximumBytes;
+		const firstEpoch = catalog.copies[0]?.epoch ?? catalog.nextEpoch;
+		const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
+		this.#segments = new SegmentStore(directory, identity);
+		const opened = openSegments(this.#segments, firstEpoch, catalog);
+		this.#maximumBytes = maximumBytes;
 		this.#copies = [...catalog.copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
 		this.#epochs = EpochTable.create(firstEpoch);
-		this.#index = ChunkIndex.create(chunkCount, nodeCapacity(options.maximumBytes, chunkSizeBytes));
-		this.share = {
-			directory: options.directory,
-			volumeId,
-			volumeSizeBytes,
-			chunkSizeBytes,
-			index: this.#index.share,
-			epochs: this.#epochs.share,
-		};
-		this.#openSegments(
-			firstEpoch,
-			newestEpoch,
-			new Map(catalog.segments.map(({ epoch, durableBytes }) => [epoch, durableBytes])),
-		);
+		this.#index = ChunkIndex.create(chunkCount, nodeCapacity(maximumBytes, chunkSizeBytes, opened));
+		const [index, epochs] = [this.#index.share, this.#epochs.share];
+		this.share = { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index, epochs };
+		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
 	}
 
@@ -131,14 +121,12 @@ export class DiffArea {
 
 	/** Bytes of chunks preserved in a copy's own epoch. */
 	preservedBytes(epoch: number): number {
-		return Math.max(0, (this.#segmentBytes.get(epoch) ?? 0) - PAGE_BYTES);
+		return this.#segments.contentBytes(epoch);
 	}
 
 	/** Bytes that count against the maximum size. */
 	get usedBytes(): number {
-		let sum = 0;
-		for (const lengthBytes of this.#segmentBytes.values()) sum += lengthBytes;
-		return sum;
+		return this.#segments.usedBytes;
 	}
 
 	get maximumBytes(): number | null {
@@ -147,13 +135,7 @@ export class DiffArea {
 
 	/** Bytes that the host file system has given to the directory's files. */
 	get allocatedBytes(): number {
-		const { directory } = this.share;
-		return readdirSync(directory, { withFileTypes: true })
-			.filter((entry) => entry.isFile())
-			.reduce(
-				(sum, { name }) => sum + (statSync(join(directory, name), { throwIfNoEntry: false })?.blocks ?? 0) * 512,
-				0,
-			);
+		return this.#segments.allocatedBytes;
 	}
 
 	/**
@@ -170,9 +152,7 @@ export class DiffArea {
 		if (this.#epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();
-		const epoch = this.#epochs.nextEpoch;
-		this.#prepared = SegmentWriter.create(this.#segmentPath(epoch), this.#identity(epoch));
-		syncDirectory(this.share.directory);
+		this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
 	}
 
 	/** Begins the new epoch: every write after this call is preserved for the new copy. Needs prepareCommit. */
@@ -182,7 +162,8 @@ export class DiffArea {
 		this.#prepared = undefined;
 		this.#writer?.close();
 		this.#writer = writer;
-		this.#beginEpoch(writer.epoch, writer.lengthBytes);
+		this.#segments.adopt(writer);
+		this.#beginEpoch(writer.lengthBytes);
 		this.#epochs.setLiving(writer.epoch, true);
 		this.needed.setAll();
 		const copy = { epoch: writer.epoch, label };
@@ -210,7 +191,7 @@ export class DiffArea {
 		if (unfinished && this.#copies.includes(unfinished)) this.#drop([unfinished]);
 		if (!this.#prepared) return;
 		this.#prepared.close();
-		this.#remove(this.#segmentPath(this.#prepared.epoch));
+		this.#segments.remove(this.#prepared.epoch);
 		this.#prepared = undefined;
 	}
 
@@ -249,7 +230,7 @@ export class DiffArea {
 		try {
 			const places = writer.append(record);
 			writer.sync();
-			this.#segmentBytes.set(writer.epoch, writer.lengthBytes);
+			this.#segments.adopt(writer);
 			this.#endPage = this.#epochs.basePage(writer.epoch) + writer.lengthBytes / PAGE_BYTES;
 			for (const place of places) {
 				this.#index.publish(place.chunkIndex, this.#epochs.locationOf({ epoch: writer.epoch, ...place }));
@@ -304,92 +285,47 @@ export class DiffArea {
 			this.needed.clearAll();
 		}
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
-		for (const epoch of [...this.#segmentBytes.keys()].filter((candidate) => candidate < oldestKept)) {
-			this.#segmentBytes.delete(epoch);
-			this.#removeSegment(epoch);
+		for (const epoch of [...this.#segments.lengths.keys()]) {
+			if (epoch < oldestKept) this.#segments.remove(epoch);
 		}
 	}
 
-	/** Opens the segments of a run of epochs; afterwards the copies that can be read are `#copies`. */
-	#openSegments(firstEpoch: number, newestEpoch: number, durableBytes: ReadonlyMap<number, number>): void {
-		const { directory } = this.share;
-		for (const epoch of segmentEpochs(directory).filter((candidate) => candidate < firstEpoch))
-			this.#removeSegment(epoch);
-		let newest: SegmentContent | undefined;
-		let unreadable: { epoch: number; fault: string } | undefined;
-		for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
-			newest = undefined;
-			try {
-				newest = this.#readSegment(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0);
-				this.#beginEpoch(epoch, newest.lengthBytes);
-				forEachPlace(newest, (place) =>
-					this.#index.publish(place.chunkIndex, this.#epochs.locationOf({ epoch, ...place })),
-				);
-			} catch (error) {
-				this.#beginEpoch(epoch, 0);
-				unreadable = { epoch, fault: messageOf(error) };
-			}
-		}
+	/** Puts what the segments hold into the index. Copies that read one that is damaged or missing are lost. */
+	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
+		let lostUpTo = 0;
+		let fault = '';
+		opened.forEach((segment, i) => {
+			const epoch = firstEpoch + i;
+			this.#beginEpoch(segment.content?.lengthBytes ?? 0);
+			if (segment.content) this.#publish(epoch, segment.content);
+			else [lostUpTo, fault] = [epoch, segment.fault];
+		});
 		for (const { epoch } of this.#copies) this.#epochs.setLiving(epoch, true);
-		if (unreadable) {
-			const { epoch, fault } = unreadable;
-			this.#loseCopies(
-				this.#copies.filter((copy) => copy.epoch <= epoch),
-				fault,
-			);
-		}
-		if (this.#copies.length === 0) return void this.#drop([]);
+		this.#loseCopies(
+			this.#copies.filter(({ epoch }) => epoch <= lostUpTo),
+			fault,
+		);
+		const newest = opened.at(-1)?.content;
+		if (this.#copies.length > 0 && newest) this.#resume(firstEpoch + opened.length - 1, newest);
+		else this.#drop([]);
+	}
+
+	#publish(epoch: number, content: SegmentContent): void {
+		forEachPlace(content, (place) =>
+			this.#index.publish(place.chunkIndex, this.#epochs.locationOf({ epoch, ...place })),
+		);
+	}
+
+	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
+	#resume(epoch: number, content: SegmentContent): void {
 		this.needed.setAll();
-		if (!newest) return;
-		forEachPlace(newest, (place) => this.needed.clear(place.chunkIndex));
-		const path = this.#segmentPath(newestEpoch);
-		this.#writer = SegmentWriter.reopen(path, this.#identity(newestEpoch), newest.lengthBytes, newest.nextSequence);
+		forEachPlace(content, ({ chunkIndex }) => this.needed.clear(chunkIndex));
+		this.#writer = this.#segments.reopen(epoch, content);
 	}
 
-	#readSegment(epoch: number, growing: boolean, durableBytes: number): SegmentContent {
-		const path = this.#segmentPath(epoch);
-		const placesPath = join(this.share.directory, placesFileName(epoch));
-		const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size;
-		if (sizeBytes === undefined) throw corrupt('segment-missing', `${path}: the segment is missing`);
-		const known = growing ? undefined : readPlaces(placesPath, epoch, sizeBytes);
-		if (known) return known;
-		const content = scanSegment(path, this.#identity(epoch));
-		if (content.lengthBytes < durableBytes) {
-			throw corrupt(
-				'segment-damaged',
-				`${path}: is sound up to byte ${content.lengthBytes}, but ${durableBytes} bytes were durable`,
-			);
-		}
-		if (!growing) writePlaces(placesPath, epoch, content);
-		return content;
-	}
-
-	#beginEpoch(epoch: number, segmentBytes: number): void {
+	#beginEpoch(segmentBytes: number): void {
 		this.#epochs.append(this.#endPage);
-		this.#segmentBytes.set(epoch, segmentBytes);
 		this.#endPage += segmentBytes / PAGE_BYTES;
-	}
-
-	#identity(epoch: number): SegmentIdentity {
-		const { volumeId, volumeSizeBytes, chunkSizeBytes } = this.share;
-		return { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes, epoch };
-	}
-
-	#segmentPath(epoch: number): string {
-		return join(this.share.directory, segmentFileName(epoch));
-	}
-
-	#removeSegment(epoch: number): void {
-		this.#remove(this.#segmentPath(epoch));
-		this.#remove(join(this.share.directory, placesFileName(epoch)));
-	}
-
-	#remove(path: string): void {
-		try {
-			unlinkSync(path);
-		} catch (error) {
-			if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-		}
 	}
 
 	/** For the path of a live write, which must not fail: the next catalog that is written tells the same. */
@@ -405,7 +341,7 @@ export class DiffArea {
 		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
 		const { nextEpoch } = this.#epochs;
 		const copies = this.#copies.filter((copy) => copy !== this.#unfinished);
-		const segments = [...this.#segmentBytes].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
+		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		writeCatalog(directory, { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch, copies, segments, volumeStamp });
 	}
 }
@@ -428,10 +364,34 @@ function chunkSizeFor(volumeSizeBytes: number): number {
 	return tebibytes <= 1 ? 16384 : tebibytes <= 4 ? 32768 : 65536;
 }
 
-/** Room for every chunk that the maximum size allows, and as much again for zero entries and versions of deleted copies. */
-function nodeCapacity(maximumBytes: number | null, chunkSizeBytes: number): number {
-	if (maximumBytes === null) return INDEX_NODES_MAX;
-	return Math.min(INDEX_NODES_MAX, Math.max(1 << 16, Math.ceil((2 * maximumBytes) / chunkSizeBytes)));
+/**
+ * Room for every chunk that the maximum size allows, and as much again for zero entries and versions of deleted copies;
+ * never less than twice what is there already.
+ */
+function nodeCapacity(maximumBytes: number | null, chunkSizeBytes: number, opened: readonly OpenedSegment[]): number {
+	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
+	const allowed = maximumBytes === null ? INDEX_NODES_MAX : Math.ceil(maximumBytes / chunkSizeBytes);
+	return Math.max(1 << 16, 2 * present, Math.min(INDEX_NODES_MAX, 2 * allowed));
+}
+
+/** A segment's content, or why it cannot be had. */
+type OpenedSegment = { readonly content: SegmentContent } | { readonly content: undefined; readonly fault: string };
+
+/** Reads the segments from an epoch on, oldest first; those of older epochs, which no copy reads, are removed. */
+function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody): OpenedSegment[] {
+	const onDisk = segments.epochsOnDisk();
+	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
+	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
+	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);
+	const opened: OpenedSegment[] = [];
+	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
+		try {
+			opened.push({ content: segments.read(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0) });
+		} catch (error) {
+			opened.push({ content: undefined, fault: messageOf(error) });
+		}
+	}
+	return opened;
 }
 
 function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
@@ -449,12 +409,4 @@ function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
 			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${options.volumeStamp}); ${way}`,
 		);
 	}
-}
-
-/** The epochs that have a segment file, ascending. */
-function segmentEpochs(directory: string): number[] {
-	return readdirSync(directory)
-		.flatMap((name) => /^epoch-(\d{8,})\.segment$/.exec(name)?.[1] ?? [])
-		.map(Number)
-		.sort((a, b) => a - b);
 }

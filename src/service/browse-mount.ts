@@ -1,7 +1,9 @@
 import createDebug from 'debug';
 import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/mount.ts';
 import { invalidateEntry } from '../fuse/notify.ts';
-import { ROOT_NODE } from '../fuse/node-id.ts';
+
+const ROOT_NODE = { high: 0, low: 1 };
+
 import type { BrowsableCopy } from './messages.ts';
 import { BrowseThread } from './thread-clients.ts';
 

@@ -3,8 +3,8 @@ import type { Server } from 'node:net';
 import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
+import { type MountRequest, planMount } from './mount-plan.ts';
 import { probeVolume } from './probe-volume.ts';
-import { planMount, type MountRequest } from './mount-plan.ts';
 import { makeVolumeDirectory, processStamp, register, socketPathIn, unregister } from './runtime-directory.ts';
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
@@ -14,12 +14,21 @@ import { type Surroundings, VolumeService } from './volume-service.ts';
  * unmounted: at the control socket's word, after SIGTERM or SIGINT (then lazily: whoever uses a mount may finish), or
  * because somebody unmounted it from outside. Errors: those of mounting; nothing is left mounted then.
  */
-export async function runService(request: MountRequest, surroundings: Surroundings, onReady: (status: StatusReport) => void): Promise<void> {
+export async function runService(
+	request: MountRequest,
+	surroundings: Surroundings,
+	onReady: (status: StatusReport) => void,
+): Promise<void> {
 	await cleanUpStaleMounts();
 	const plan = await planMount(request);
 	const imageSizeBytes = probe(plan.paths.image);
 	const directory = makeVolumeDirectory(plan.paths.image);
-	register(directory, { ...plan.paths, readOnly: plan.readOnly, pid: process.pid, processStamp: processStamp(process.pid) });
+	register(directory, {
+		...plan.paths,
+		readOnly: plan.readOnly,
+		pid: process.pid,
+		processStamp: processStamp(process.pid),
+	});
 	let server: Server | undefined;
 	try {
 		const service = await VolumeService.start(plan, imageSizeBytes, surroundings);

@@ -4,7 +4,13 @@
  */
 import { join } from 'node:path';
 import createDebug from 'debug';
-import type { CopySelection, ShadowCopyReport, StatusReport, StorageReport, VolumeReport } from '../control/messages.ts';
+import type {
+	CopySelection,
+	ShadowCopyReport,
+	StatusReport,
+	StorageReport,
+	VolumeReport,
+} from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area.ts';
 import { messageOf, missing, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
@@ -106,7 +112,11 @@ export class VolumeService {
 	}
 
 	async create(): Promise<ShadowCopyReport[]> {
-		if (this.readOnly) throw refused('read-only', `${this.paths.image}: is mounted read-only, so it does not change; mount it without --read-only`);
+		if (this.readOnly)
+			throw refused(
+				'read-only',
+				`${this.paths.image}: is mounted read-only, so it does not change; mount it without --read-only`,
+			);
 		const setId = this.#surroundings.newUuid();
 		const describe = (frozenWriters: number): ShadowCopy => {
 			const createdAtMs = this.#surroundings.nowMs();
@@ -115,12 +125,20 @@ export class VolumeService {
 				setId,
 				name: freeGmtName(createdAtMs, new Set(this.#copies.map(({ copy }) => copy.name))),
 				createdAtMs,
-				attributes: ['persistent', 'clientAccessible', 'noAutoRelease', 'differential', ...(frozenWriters > 0 ? [] : (['noWriters'] as const))],
+				attributes: [
+					'persistent',
+					'clientAccessible',
+					'noAutoRelease',
+					'differential',
+					...(frozenWriters > 0 ? [] : (['noWriters'] as const)),
+				],
 			};
 		};
 		const created = await this.#coordinator.create([{ handle: this.#handle(), describe }]);
 		await this.showCopies();
-		return this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id)).map((provided) => this.#report(provided));
+		return this.#copies
+			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
+			.map((provided) => this.#report(provided));
 	}
 
 	#handle(): VolumeHandle {
@@ -210,11 +228,15 @@ export class VolumeService {
 		const { data, mountpoint, live } = this.paths;
 		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) {
 			const users = mountUsers(mountPoint);
-			if (users.length > 0) throw refused('mount-busy', `${mountPoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
+			if (users.length > 0)
+				throw refused('mount-busy', `${mountPoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
 		}
 		const others = this.#live.mountPoints().filter((mountPoint) => mountPoint !== data);
 		if (others.length > 0) {
-			throw refused('mount-busy', `${live}: mounted on ${others.join(', ')}; unmount that first: umount ${others.join(' ')}`);
+			throw refused(
+				'mount-busy',
+				`${live}: mounted on ${others.join(', ')}; unmount that first: umount ${others.join(' ')}`,
+			);
 		}
 	}
 
@@ -248,7 +270,10 @@ function select(copies: readonly ProvidedCopy[], which: CopySelection): Provided
 		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
 		if (found) return found;
 		const there = copies.map(({ copy }) => copy.name).join(', ');
-		throw missing('no-such-copy', `${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`);
+		throw missing(
+			'no-such-copy',
+			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
+		);
 	});
 }
 
@@ -266,11 +291,14 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 				'no-space': 'the disk of the diff area is full',
 				'index-full': 'the chunk index is full',
 			}[event.reason];
-			return events.note('copy-evicted', `${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`);
+			events.note('copy-evicted', `${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`);
+			return;
 		}
 		case 'copies-lost':
-			return events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
+			events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
+			return;
 		case 'catalog-unwritable':
-			return events.note('catalog-unwritable', event.fault);
+			events.note('catalog-unwritable', event.fault);
+			return;
 	}
 }
