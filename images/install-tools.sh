@@ -11,6 +11,8 @@ need rsync rsync
 need fio fio
 need setfacl acl
 need getfattr attr
+need sfdisk fdisk
+need python3 python3-minimal
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "missing programs; install these packages:$missing" >&2

@@ -20,6 +20,8 @@ export interface Struct<F extends Fields> {
 	readonly name: string;
 	readonly sizeBytes: number;
 	readonly fields: F;
+	/** Where each field starts: for code too hot for `decode`. */
+	readonly at: { readonly [K in keyof F]: number };
 	/** Reads the structure that starts at `position`; throws RangeError where the bytes end before it does. */
 	decode(bytes: Buffer, position?: number): Decoded<F>;
 	/** Writes the fields that are given; the other bytes stay as they are. */
@@ -33,6 +35,7 @@ export function struct<F extends Fields>(name: string, sizeBytes: number, fields
 		name,
 		sizeBytes,
 		fields,
+		at: Object.fromEntries(entries.map(([key, field]) => [key, field.at])) as { [K in keyof F]: number },
 		decode(bytes, position = 0) {
 			if (position < 0 || position + sizeBytes > bytes.length) {
 				throw new RangeError(`${name}: ${sizeBytes} bytes at ${position}, but only ${bytes.length} are there`);

@@ -1,0 +1,67 @@
+import { LRUCache } from 'lru-cache';
+import type { BlockDevice } from './device.ts';
+
+/**
+ * A cache of aligned lines over a device whose content cannot change. A miss reads a whole line, so that what lies
+ * together (an inode table, a directory's blocks) costs one read. The lines bound the memory: `cacheBytes`, rounded up
+ * to at least four of them.
+ */
+export class CachedDevice implements BlockDevice {
+	readonly sizeBytes: number;
+	readonly #source: BlockDevice;
+	readonly #lineBytes: number;
+	readonly #lines: LRUCache<number, Buffer>;
+	#lastLine = -1;
+	#lastBytes: Buffer = Buffer.alloc(0);
+
+	/** `lineBytes` is a power of two; nothing that `view` is asked for may cross a line. The source stays the caller's. */
+	constructor(source: BlockDevice, options: { lineBytes: number; cacheBytes: number }) {
+		this.sizeBytes = source.sizeBytes;
+		this.#source = source;
+		this.#lineBytes = options.lineBytes;
+		this.#lines = new LRUCache({ max: Math.max(4, Math.ceil(options.cacheBytes / options.lineBytes)) });
+	}
+
+	read(byteOffset: number, into: Uint8Array): void {
+		for (let done = 0; done < into.length; ) {
+			const at = byteOffset + done;
+			const inLine = at % this.#lineBytes;
+			const line = this.#line((at - inLine) / this.#lineBytes);
+			const count = Math.min(into.length - done, line.length - inLine);
+			if (count <= 0)
+				throw new RangeError(`${into.length} bytes at ${byteOffset}, but the device has ${this.sizeBytes}`);
+			into.set(line.subarray(inLine, inLine + count), done);
+			done += count;
+		}
+	}
+
+	/** The bytes themselves, not a copy: never to be changed. They must lie in one line and on the device. */
+	view(byteOffset: number, lengthBytes: number): Buffer {
+		const inLine = byteOffset % this.#lineBytes;
+		const line = this.#line((byteOffset - inLine) / this.#lineBytes);
+		if (inLine + lengthBytes > line.length) {
+			throw new RangeError(`${lengthBytes} bytes at ${byteOffset} cross a cache line or the device's end`);
+		}
+		return line.subarray(inLine, inLine + lengthBytes);
+	}
+
+	/** Drops the lines. The source is not closed: it belongs to who made it. */
+	close(): void {
+		this.#lines.clear();
+		this.#lastLine = -1;
+	}
+
+	#line(index: number): Buffer {
+		if (index === this.#lastLine) return this.#lastBytes;
+		let bytes = this.#lines.get(index);
+		if (!bytes) {
+			const start = index * this.#lineBytes;
+			bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(this.#lineBytes, this.sizeBytes - start)));
+			this.#source.read(start, bytes);
+			this.#lines.set(index, bytes);
+		}
+		this.#lastLine = index;
+		this.#lastBytes = bytes;
+		return bytes;
+	}
+}

@@ -1,0 +1,97 @@
+/**
+ * The feature words of the superblock, by the names that mke2fs and tune2fs use.
+ *
+ * A feature that Noonmark does not know matters only in the `incompat` word: that word says "who does not know this
+ * cannot read it". Unknown `compat` and `ro_compat` bits never stop a reader.
+ */
+import { unsupported } from '../errors.ts';
+
+const COMPAT = {
+	dir_prealloc: 0x1,
+	imagic_inodes: 0x2,
+	has_journal: 0x4,
+	ext_attr: 0x8,
+	resize_inode: 0x10,
+	dir_index: 0x20,
+	lazy_bg: 0x40,
+	exclude_bitmap: 0x100,
+	sparse_super2: 0x200,
+	fast_commit: 0x400,
+	stable_inodes: 0x800,
+	orphan_file: 0x1000,
+} as const;
+
+const INCOMPAT = {
+	compression: 0x1,
+	filetype: 0x2,
+	needs_recovery: 0x4,
+	journal_dev: 0x8,
+	meta_bg: 0x10,
+	extent: 0x40,
+	'64bit': 0x80,
+	mmp: 0x100,
+	flex_bg: 0x200,
+	ea_inode: 0x400,
+	dirdata: 0x1000,
+	metadata_csum_seed: 0x2000,
+	large_dir: 0x4000,
+	inline_data: 0x8000,
+	encrypt: 0x10000,
+	casefold: 0x20000,
+} as const;
+
+const RO_COMPAT = {
+	sparse_super: 0x1,
+	large_file: 0x2,
+	btree_dir: 0x4,
+	huge_file: 0x8,
+	uninit_bg: 0x10,
+	dir_nlink: 0x20,
+	extra_isize: 0x40,
+	snapshot: 0x80,
+	quota: 0x100,
+	bigalloc: 0x200,
+	metadata_csum: 0x400,
+	replica: 0x800,
+	'read-only': 0x1000,
+	project: 0x2000,
+	shared_blocks: 0x4000,
+	verity: 0x8000,
+	orphan_present: 0x10000,
+} as const;
+
+export type FeatureName = keyof typeof COMPAT | keyof typeof INCOMPAT | keyof typeof RO_COMPAT;
+
+/** Known, and not readable: why. */
+const UNREADABLE: ReadonlyMap<string, string> = new Map([
+	['compression', 'compressed files were never part of Linux'],
+	['dirdata', 'Lustre keeps data of its own in directory entries'],
+	['journal_dev', 'this is the external journal of another volume, not a file system'],
+]);
+
+/** The names of the bits that are set; `FEATURE_I32` and the like (bit number) for those without one. */
+function namesOf(word: number, table: Readonly<Record<string, number>>, letter: 'C' | 'I' | 'R'): string[] {
+	const names = new Map(Object.entries(table).map(([name, bit]) => [bit, name]));
+	return Array.from({ length: 32 }, (_, index) => index)
+		.filter((index) => (word >>> index) & 1)
+		.map((index) => names.get((1 << index) >>> 0) ?? `FEATURE_${letter}${index}`);
+}
+
+/** All features by name, in the order of tune2fs. */
+export function featureNames(words: { compat: number; incompat: number; roCompat: number }): ReadonlySet<FeatureName> {
+	return new Set([
+		...namesOf(words.compat, COMPAT, 'C'),
+		...namesOf(words.incompat, INCOMPAT, 'I'),
+		...namesOf(words.roCompat, RO_COMPAT, 'R'),
+	]) as ReadonlySet<FeatureName>;
+}
+
+/** Throws `unsupported` (`feature-<name>`) for the first incompatible feature that this reader does not know. */
+export function checkReadable(incompat: number): void {
+	for (const name of namesOf(incompat, INCOMPAT, 'I')) {
+		const why = name in INCOMPAT ? UNREADABLE.get(name) : 'this version does not know it';
+		if (why === undefined) continue;
+		const code = name === 'journal_dev' ? 'journal-device' : `feature-${name.toLowerCase()}`;
+		throw unsupported(code, `superblock: the volume uses the ext feature ${name}: ${why}`);
+	}
+}

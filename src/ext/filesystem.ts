@@ -1,0 +1,121 @@
+import type { BlockDevice } from '../block/device.ts';
+import { corrupt, unsupported } from '../errors.ts';
+import { BlockReader } from './block-reader.ts';
+import { Directories, type EntryVisitor } from './directory.ts';
+import { FileBlocks } from './file-blocks.ts';
+import { FileContent } from './file-content.ts';
+import { GroupDescriptors } from './group-descriptors.ts';
+import { type Inode, readInode } from './inode.ts';
+import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from './layout.ts';
+import { computeStatfs, type Statfs } from './statfs.ts';
+import { decodeSuperblock, type Superblock } from './superblock.ts';
+import { getXattr, listXattrs } from './xattr.ts';
+
+export const ROOT_INODE = 2;
+const DEFAULT_CACHE_BYTES = 32 << 20;
+
+/**
+ * An ext2, ext3 or ext4 file system, read only: nothing in this folder can write. Every call is synchronous and throws
+ * a NoonmarkError where the answer is damaged (`corrupt`), not known (`unsupported`) or not to be had (`io`); damage is
+ * an error for what it touches, and for nothing else.
+ */
+export class ExtFileSystem {
+	readonly superblock: Superblock;
+	readonly #blocks: BlockReader;
+	readonly #groups: GroupDescriptors;
+	readonly #files: FileBlocks;
+	readonly #content: FileContent;
+	readonly #directories: Directories;
+	#statfs: Statfs | undefined;
+
+	private constructor(superblock: Superblock, device: BlockDevice, cacheBytes: number) {
+		this.superblock = superblock;
+		this.#blocks = new BlockReader(superblock, device, { cacheBytes });
+		this.#groups = new GroupDescriptors(this.#blocks);
+		this.#files = new FileBlocks(this.#blocks);
+		this.#content = new FileContent(this.#blocks, this.#files);
+		this.#directories = new Directories(this.#blocks, this.#files);
+	}
+
+	/**
+	 * The device must not change while it is read here; it stays the caller's, who closes it.
+	 * `cacheBytes` bounds the memory for metadata (32 MiB).
+	 */
+	static open(device: BlockDevice, options: { cacheBytes?: number } = {}): ExtFileSystem {
+		const superblock = readSuperblock(device);
+		if (superblock.features.has('needs_recovery')) {
+			throw unsupported(
+				'journal-needs-replay',
+				'superblock: the journal has to be replayed before the volume can be read',
+			);
+		}
+		return new ExtFileSystem(superblock, device, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+	}
+
+	/** As the kernel's statfs(2) would answer for this volume. */
+	statfs(): Statfs {
+		this.#statfs ??= computeStatfs(this.superblock, this.#groups, this.#journalBlocks());
+		return this.#statfs;
+	}
+
+	/** An inode that a path can lead to. */
+	readInode(inodeNumber: number): Inode {
+		if (inodeNumber < this.superblock.firstInode && inodeNumber !== ROOT_INODE) {
+			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
+		}
+		return readInode(this.#blocks, this.#groups, inodeNumber);
+	}
+
+	lookup(directory: Inode, name: Uint8Array): number | undefined {
+		return this.#directories.lookup(directory, name);
+	}
+
+	/**
+	 * Visits the entries from `position` on (0, or a `nextPosition` given before), "." and ".." among them, until `visit`
+	 * returns false; that entry is not consumed.
+	 */
+	readDirectory(directory: Inode, position: number, visit: EntryVisitor): void {
+		this.#directories.read(directory, position, visit);
+	}
+
+	/** Returns the number of bytes read, fewer than asked for only at the end of the file. */
+	readFile(file: Inode, byteOffset: number, into: Uint8Array): number {
+		return this.#content.read(file, byteOffset, into);
+	}
+
+	readLink(symlink: Inode): Buffer {
+		return this.#content.readLink(symlink);
+	}
+
+	/** Full names, as listxattr(2) shows them to root. */
+	listXattrs(inode: Inode): Buffer[] {
+		return listXattrs(this.#blocks, inode);
+	}
+
+	/** The value as getxattr(2) gives it. */
+	getXattr(inode: Inode, name: Uint8Array): Buffer | undefined {
+		return getXattr(this.#blocks, inode, name, () => {
+			throw unsupported('feature-ea_inode', `inode ${inode.number}: an attribute's value is in an inode of its own`);
+		});
+	}
+
+	/** lseek(2) SEEK_DATA and SEEK_HOLE; undefined stands for ENXIO. */
+	seek(file: Inode, byteOffset: number, what: 'data' | 'hole'): number | undefined {
+		return this.#content.seek(file, byteOffset, what);
+	}
+
+	#journalBlocks(): number {
+		const { features, journalInode, blockSizeBytes } = this.superblock;
+		if (!features.has('has_journal') || journalInode === 0) return 0;
+		return Math.floor(readInode(this.#blocks, this.#groups, journalInode).sizeBytes / blockSizeBytes);
+	}
+}
+
+export function readSuperblock(device: BlockDevice): Superblock {
+	if (device.sizeBytes < SUPERBLOCK_BYTE_OFFSET + superblockLayout.sizeBytes) {
+		throw unsupported('not-ext', `no ext2, ext3 or ext4 file system: the device has only ${device.sizeBytes} bytes`);
+	}
+	const bytes = Buffer.alloc(superblockLayout.sizeBytes);
+	device.read(SUPERBLOCK_BYTE_OFFSET, bytes);
+	return decodeSuperblock(bytes, device.sizeBytes);
+}

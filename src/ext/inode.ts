@@ -1,0 +1,221 @@
+import { crc32c, crc32cOfU32le, crc32cOfZeros } from '../bytes/crc32c.ts';
+import { corrupt } from '../errors.ts';
+import type { BlockReader } from './block-reader.ts';
+import type { GroupDescriptors } from './group-descriptors.ts';
+import * as layout from './layout.ts';
+import type { Superblock } from './superblock.ts';
+
+/** An inode, decoded. Times are seconds since 1970, from -2^31 to 2^34 - 2^31 - 1, and nanoseconds. */
+export interface Inode {
+	readonly number: number;
+	/** i_mode: file type and permission bits. */
+	readonly mode: number;
+	readonly uid: number;
+	readonly gid: number;
+	readonly sizeBytes: number;
+	readonly linkCount: number;
+	/** Allocated space in units of 512 bytes, as stat(2) tells it. */
+	readonly blocks512: number;
+	readonly atimeSec: number;
+	readonly atimeNsec: number;
+	readonly mtimeSec: number;
+	readonly mtimeNsec: number;
+	readonly ctimeSec: number;
+	readonly ctimeNsec: number;
+	/** When the inode was made; undefined in inodes of 128 bytes. */
+	readonly birthtime: { readonly sec: number; readonly nsec: number } | undefined;
+	/** Of character and block devices, else 0. */
+	readonly deviceMajor: number;
+	readonly deviceMinor: number;
+	readonly generation: number;
+	readonly flags: number;
+	/** 0 where it has none. */
+	readonly xattrBlock: number;
+	/** The whole record: i_block is at 0x28; xattrs start at `xattrsAt`, which is the record's end where it has none. */
+	readonly record: Buffer;
+	readonly xattrsAt: number;
+}
+
+/** i_block: extent tree root, block map, inline data or the target of a short symlink. */
+export function blockField(inode: Inode): Buffer {
+	return inode.record.subarray(BLOCK_AT, BLOCK_AT + 60);
+}
+
+export const BLOCK_AT = layout.inodeLayout.fields.block.at;
+
+export const isDirectory = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFDIR;
+export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFREG;
+export const isSymlink = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFLNK;
+
+/**
+ * Reads any inode, the reserved ones too.
+ * Errors: `corrupt` for a number that the volume does not have, a wrong checksum, a deleted or senseless inode.
+ */
+export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number): Inode {
+	const { superblock } = blocks;
+	if (!(number >= 1 && number <= superblock.inodeCount)) {
+		throw corrupt('inode-number', `inode ${number}: the volume has inodes 1 to ${superblock.inodeCount}`);
+	}
+	const group = Math.floor((number - 1) / superblock.inodesPerGroup);
+	const byteInTable = ((number - 1) % superblock.inodesPerGroup) * superblock.inodeSizeBytes;
+	const block = groups.get(group).inodeTable + Math.floor(byteInTable / superblock.blockSizeBytes);
+	const record = Buffer.allocUnsafe(superblock.inodeSizeBytes);
+	blocks.copyMetadata(block, byteInTable % superblock.blockSizeBytes, record);
+	return decodeInode(superblock, number, record);
+}
+
+/** Decodes an inode's record, which the result keeps. */
+export function decodeInode(superblock: Superblock, number: number, record: Buffer): Inode {
+	const extraEnd = endOfFields(number, record);
+	if (superblock.features.has('metadata_csum') && !superblock.isHurd) checkChecksum(superblock, number, record);
+	const { at } = layout.inodeLayout;
+	const mode = record.readUInt16LE(at.mode);
+	const linkCount = record.readUInt16LE(at.linkCount);
+	const type = mode & layout.S_IFMT;
+	if (mode === 0 && linkCount === 0) throw corrupt('deleted-inode', `inode ${number}: is deleted, or was never used`);
+	if (!isFileType(type))
+		throw corrupt('inode-mode', `inode ${number}: its mode is 0o${mode.toString(8)}, of no file type`);
+
+	const flags = record.readUInt32LE(at.flags);
+	const device = type === layout.S_IFCHR || type === layout.S_IFBLK ? decodeDevice(record) : NO_DEVICE;
+	const atimeExtra = extra(record, at.atimeExtra, extraEnd);
+	const mtimeExtra = extra(record, at.mtimeExtra, extraEnd);
+	const ctimeExtra = extra(record, at.ctimeExtra, extraEnd);
+	return {
+		number,
+		mode,
+		uid: record.readUInt16LE(at.uidLow) + record.readUInt16LE(at.uidHigh) * 0x10000,
+		gid: record.readUInt16LE(at.gidLow) + record.readUInt16LE(at.gidHigh) * 0x10000,
+		sizeBytes: decodeSize(superblock, number, type, record),
+		linkCount,
+		blocks512: decodeBlocks512(superblock, type, flags, record),
+		atimeSec: seconds(record.readInt32LE(at.atimeSec), atimeExtra),
+		atimeNsec: atimeExtra >>> 2,
+		mtimeSec: seconds(record.readInt32LE(at.mtimeSec), mtimeExtra),
+		mtimeNsec: mtimeExtra >>> 2,
+		ctimeSec: seconds(record.readInt32LE(at.ctimeSec), ctimeExtra),
+		ctimeNsec: ctimeExtra >>> 2,
+		birthtime: decodeBirthtime(record, extraEnd),
+		deviceMajor: device.major,
+		deviceMinor: device.minor,
+		generation: record.readUInt32LE(at.generation),
+		flags,
+		xattrBlock:
+			record.readUInt32LE(at.xattrBlockLow) +
+			(superblock.isHurd ? 0 : record.readUInt16LE(at.xattrBlockHigh) * 2 ** 32),
+		record,
+		// Kernels leave the rest of the record alone where i_extra_isize is 0: no xattrs there.
+		xattrsAt: extraEnd > layout.BASE_INODE_BYTES ? extraEnd : record.length,
+	};
+}
+
+/** Where the record's fields end: 128 + i_extra_isize. */
+function endOfFields(number: number, record: Buffer): number {
+	if (record.length === layout.BASE_INODE_BYTES) return layout.BASE_INODE_BYTES;
+	const extraSizeBytes = record.readUInt16LE(layout.inodeLayout.at.extraSizeBytes);
+	const end = layout.BASE_INODE_BYTES + extraSizeBytes;
+	if (end > record.length || extraSizeBytes % 4 !== 0) {
+		throw corrupt(
+			'inode-extra-size',
+			`inode ${number}: i_extra_isize is ${extraSizeBytes} in a record of ${record.length}`,
+		);
+	}
+	return end;
+}
+
+/** A 32-bit field of the extra part, or 0 where this inode's extra part ends before it. */
+function extra(record: Buffer, at: number, extraEnd: number): number {
+	return at + 4 <= extraEnd ? record.readUInt32LE(at) : 0;
+}
+
+/** The two low bits of the extra word count the 2^32-second epochs after the first; the other 30 are nanoseconds. */
+function seconds(base: number, extraWord: number): number {
+	return base + (extraWord & 3) * 2 ** 32;
+}
+
+function decodeBirthtime(record: Buffer, extraEnd: number): Inode['birthtime'] {
+	const { at } = layout.inodeLayout;
+	if (at.birthtimeSec + 4 > extraEnd) return undefined;
+	const word = extra(record, at.birthtimeExtra, extraEnd);
+	return { sec: seconds(record.readInt32LE(at.birthtimeSec), word), nsec: word >>> 2 };
+}
+
+function decodeSize(superblock: Superblock, number: number, type: number, record: Buffer): number {
+	const { at } = layout.inodeLayout;
+	const low = record.readUInt32LE(at.sizeLow);
+	// In other types than regular files the high word was once the directory ACL.
+	if (type !== layout.S_IFREG && !superblock.features.has('large_dir')) return low;
+	const high = record.readUInt32LE(at.sizeHigh);
+	const size = high * 2 ** 32 + low;
+	if (!Number.isSafeInteger(size)) {
+		throw corrupt(
+			'inode-size',
+			`inode ${number}: its size is 0x${high.toString(16)}${low.toString(16).padStart(8, '0')}`,
+		);
+	}
+	return size;
+}
+
+/** As fs/ext4/inode.c, ext4_inode_blocks and ext4_file_getattr. */
+function decodeBlocks512(superblock: Superblock, type: number, flags: number, record: Buffer): number {
+	const { at } = layout.inodeLayout;
+	let blocks = record.readUInt32LE(at.blocksLow);
+	if (superblock.features.has('huge_file')) {
+		blocks += record.readUInt16LE(at.blocksHigh) * 2 ** 32;
+		if (flags & layout.FLAG_HUGE_FILE) blocks *= superblock.blockSizeBytes / 512;
+	}
+	// A file inside its inode has no blocks; the kernel shows some, lest tar and rsync take it for one big hole.
+	if (flags & layout.FLAG_INLINE_DATA && type === layout.S_IFREG)
+		blocks += Math.ceil(record.readUInt32LE(at.sizeLow) / 512);
+	return blocks;
+}
+
+const NO_DEVICE = { major: 0, minor: 0 };
+
+/** The old form of 16 bits in the first word of i_block, or else the new one of 32 bits in the second. */
+function decodeDevice(record: Buffer): { major: number; minor: number } {
+	const old = record.readUInt32LE(BLOCK_AT);
+	if (old !== 0) return { major: (old >>> 8) & 0xff, minor: old & 0xff };
+	const device = record.readUInt32LE(BLOCK_AT + 4);
+	return { major: (device >>> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) };
+}
+
+function isFileType(type: number): boolean {
+	return (
+		type === layout.S_IFREG ||
+		type === layout.S_IFDIR ||
+		type === layout.S_IFLNK ||
+		type === layout.S_IFCHR ||
+		type === layout.S_IFBLK ||
+		type === layout.S_IFIFO ||
+		type === layout.S_IFSOCK
+	);
+}
+
+/** Where the checksums of what belongs to an inode start from. */
+export function inodeChecksumSeed(superblock: Superblock, number: number, generation: number): number {
+	return crc32cOfU32le(crc32cOfU32le(superblock.checksumSeed, number), generation);
+}
+
+function checkChecksum(superblock: Superblock, number: number, record: Buffer): void {
+	const { at } = layout.inodeLayout;
+	const hasHigh = hasHighChecksum(record);
+	const stored = record.readUInt16LE(at.checksumLow) + (hasHigh ? record.readUInt16LE(at.checksumHigh) * 0x10000 : 0);
+	const computed = inodeChecksum(superblock, number, record);
+	if ((hasHigh ? computed : computed & 0xffff) !== stored) {
+		throw corrupt('checksum', `inode ${number}: its checksum does not fit its content`);
+	}
+}
+
+const hasHighChecksum = (record: Buffer) =>
+	record.length > layout.BASE_INODE_BYTES && record.readUInt16LE(layout.inodeLayout.at.extraSizeBytes) >= 4;
+
+/** All 32 bits, over the record with its checksum fields as zeros (fs/ext4/inode.c, ext4_inode_csum). */
+export function inodeChecksum(superblock: Superblock, number: number, record: Buffer): number {
+	const { at } = layout.inodeLayout;
+	const seed = inodeChecksumSeed(superblock, number, record.readUInt32LE(at.generation));
+	let crc = crc32cOfZeros(crc32c(seed, record, 0, at.checksumLow), 2);
+	if (!hasHighChecksum(record)) return crc32c(crc, record, at.checksumLow + 2);
+	crc = crc32cOfZeros(crc32c(crc, record, at.checksumLow + 2, at.checksumHigh), 2);
+	return crc32c(crc, record, at.checksumHigh + 2);
+}

@@ -1,0 +1,88 @@
+import type { GroupDescriptors } from './group-descriptors.ts';
+import { descriptorBlocksInGroup, firstBlockOfGroup, hasSuperblock } from './group-descriptors.ts';
+import type { Superblock } from './superblock.ts';
+
+/** What statfs(2) tells. Blocks are file system blocks. */
+export interface Statfs {
+	readonly blockSizeBytes: number;
+	/** Without what the file system needs for itself. */
+	readonly blocks: number;
+	readonly freeBlocks: number;
+	/** For users who are not root. */
+	readonly availableBlocks: number;
+	readonly files: number;
+	readonly freeFiles: number;
+	readonly nameMaxBytes: 255;
+}
+
+const MAX_RESERVED_CLUSTERS = 4096;
+
+/** As fs/ext4/super.c, ext4_statfs: free space is summed from the groups, since the superblock's own counts are stale. */
+export function computeStatfs(superblock: Superblock, groups: GroupDescriptors, journalBlocks: number): Statfs {
+	let freeClusters = 0;
+	let freeFiles = 0;
+	for (let group = 0; group < superblock.groupCount; group++) {
+		const descriptor = groups.get(group);
+		freeClusters += descriptor.freeClusters;
+		freeFiles += descriptor.freeInodes;
+	}
+	const { blocksPerCluster } = superblock;
+	const overhead = overheadClusters(superblock, groups, journalBlocks) * blocksPerCluster;
+	const freeBlocks = freeClusters * blocksPerCluster;
+	const kept = superblock.reservedBlocks + reservedClusters(superblock) * blocksPerCluster;
+	return {
+		blockSizeBytes: superblock.blockSizeBytes,
+		blocks: superblock.blockCount - overhead,
+		freeBlocks,
+		availableBlocks: Math.max(0, freeBlocks - kept),
+		files: superblock.inodeCount,
+		freeFiles,
+		nameMaxBytes: 255,
+	};
+}
+
+/** What the kernel keeps for the extents of delayed writes (ext4_set_resv_clusters). */
+function reservedClusters(superblock: Superblock): number {
+	if (!superblock.features.has('extent')) return 0;
+	const clusters = Math.floor(superblock.blockCount / superblock.blocksPerCluster);
+	return Math.min(Math.floor(clusters / 50), MAX_RESERVED_CLUSTERS);
+}
+
+/** Where clusters are blocks it is counted anew; otherwise the superblock's count is believed (ext4_calculate_overhead). */
+function overheadClusters(superblock: Superblock, groups: GroupDescriptors, journalBlocks: number): number {
+	const { blocksPerCluster, groupCount, firstDataBlock, inodeTableBlocks } = superblock;
+	const isStored = superblock.overheadClusters > 0 && superblock.overheadClusters <= superblock.blockCount;
+	if (superblock.features.has('bigalloc') && isStored) return superblock.overheadClusters;
+	let clusters = Math.floor(firstDataBlock / blocksPerCluster) + Math.ceil(journalBlocks / blocksPerCluster);
+	const bigallocUsed = blocksPerCluster > 1 ? countUsedClusters(superblock, groups) : undefined;
+	if (bigallocUsed !== undefined) return clusters + bigallocUsed;
+	for (let group = 0; group < groupCount; group++) {
+		clusters += headBlocks(superblock, group) + inodeTableBlocks + 2;
+	}
+	return clusters;
+}
+
+/** Superblock copy, descriptors, and blocks kept for more descriptors, at the start of a group. */
+function headBlocks(superblock: Superblock, group: number): number {
+	const hasSuper = hasSuperblock(superblock, group);
+	return descriptorBlocksInGroup(superblock, group) + (hasSuper ? 1 + superblock.reservedDescriptorBlocks : 0);
+}
+
+/** The clusters that hold any metadata: one may hold several pieces, so they are collected before they are counted. */
+function countUsedClusters(superblock: Superblock, groups: GroupDescriptors): number {
+	const used = new Set<number>();
+	const add = (block: number, count: number) => {
+		const { blocksPerCluster } = superblock;
+		const last = Math.floor((block + count - 1) / blocksPerCluster);
+		for (let cluster = Math.floor(block / blocksPerCluster); cluster <= last; cluster++) used.add(cluster);
+	};
+	for (let group = 0; group < superblock.groupCount; group++) {
+		const descriptor = groups.get(group);
+		add(descriptor.blockBitmap, 1);
+		add(descriptor.inodeBitmap, 1);
+		add(descriptor.inodeTable, superblock.inodeTableBlocks);
+		const head = headBlocks(superblock, group);
+		if (head > 0) add(firstBlockOfGroup(superblock, group), head);
+	}
+	return used.size;
+}

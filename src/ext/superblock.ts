@@ -1,0 +1,213 @@
+import { crc32c } from '../bytes/crc32c.ts';
+import { corrupt, unsupported } from '../errors.ts';
+import { checkReadable, type FeatureName, featureNames } from './features.ts';
+import {
+	BASE_INODE_BYTES,
+	CHECKSUM_TYPE_CRC32C,
+	CREATOR_HURD,
+	FLAG_UNSIGNED_HASH,
+	SHORT_DESCRIPTOR_BYTES,
+	SUPERBLOCK_CHECKSUM_AT,
+	SUPERBLOCK_MAGIC,
+	superblockLayout,
+} from './layout.ts';
+
+type RawSuperblock = ReturnType<typeof superblockLayout.decode>;
+
+/** The superblock, decoded and checked: every later computation may rely on these values. */
+export interface Superblock {
+	readonly features: ReadonlySet<FeatureName>;
+	readonly uuid: string;
+	readonly uuidBytes: Uint8Array;
+	readonly label: string;
+	readonly lastMounted: string;
+	readonly isHurd: boolean;
+
+	readonly blockSizeBytes: number;
+	readonly blockCount: number;
+	readonly firstDataBlock: number;
+	readonly blocksPerCluster: number;
+	readonly reservedBlocks: number;
+	readonly overheadClusters: number;
+
+	readonly groupCount: number;
+	readonly blocksPerGroup: number;
+	readonly clustersPerGroup: number;
+	readonly descriptorSizeBytes: number;
+	readonly descriptorsPerBlock: number;
+	readonly descriptorBlocks: number;
+	readonly firstMetaGroup: number;
+	readonly reservedDescriptorBlocks: number;
+	readonly backupGroups: readonly [number, number];
+
+	readonly inodeCount: number;
+	readonly inodesPerGroup: number;
+	readonly inodeSizeBytes: number;
+	readonly inodeTableBlocks: number;
+	readonly firstInode: number;
+
+	/** Where every metadata checksum starts from. */
+	readonly checksumSeed: number;
+	readonly hashSeed: Uint8Array;
+	readonly hashIsUnsigned: boolean;
+
+	readonly journalInode: number;
+	/** All zeros where the journal is in this volume. */
+	readonly journalUuid: Uint8Array;
+	/** i_block, i_size_high and i_size of the journal inode, where the superblock has kept them. */
+	readonly journalBackup: Uint8Array | undefined;
+}
+
+/**
+ * Decodes the 1024 bytes at byte 1024 of a volume of `deviceSizeBytes`.
+ * Errors: `unsupported` for what is no ext file system, a later revision or an unknown incompatible feature;
+ * `corrupt` where a value contradicts the format or the others.
+ */
+export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superblock {
+	const raw = superblockLayout.decode(bytes);
+	if (raw.magic !== SUPERBLOCK_MAGIC) {
+		const found = `0x${raw.magic.toString(16).padStart(4, '0')}`;
+		throw unsupported(
+			'not-ext',
+			`no ext2, ext3 or ext4 file system: its magic number is ${found}, expected 0xef53 at byte 1080`,
+		);
+	}
+	if (raw.revision > 1) {
+		throw unsupported('revision', `superblock: revision ${raw.revision} of the format, this version reads 0 and 1`);
+	}
+	// Revision 0 has no feature words: whatever stands there means nothing.
+	const words = raw.revision === 0 ? { compat: 0, incompat: 0, roCompat: 0 } : raw;
+	checkReadable(words.incompat);
+	const features = featureNames(words);
+	if (features.has('metadata_csum')) checkChecksum(raw, bytes);
+
+	const geometry = decodeGeometry(raw, features, deviceSizeBytes);
+	return {
+		...geometry,
+		...decodeDescriptorGeometry(raw, features, geometry),
+		...decodeInodeGeometry(raw, geometry),
+		features,
+		uuid: formatUuid(raw.uuid),
+		uuidBytes: raw.uuid,
+		label: raw.label,
+		lastMounted: raw.lastMounted,
+		isHurd: raw.creatorOs === CREATOR_HURD,
+		checksumSeed: features.has('metadata_csum_seed') ? raw.checksumSeed : crc32c(0xffffffff, raw.uuid),
+		hashSeed: raw.hashSeed,
+		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
+		journalInode: raw.journalInode,
+		journalUuid: raw.journalUuid,
+		journalBackup: raw.journalBackupType === 1 ? raw.journalBackup : undefined,
+	};
+}
+
+function checkChecksum(raw: RawSuperblock, bytes: Buffer): void {
+	if (raw.checksumType !== CHECKSUM_TYPE_CRC32C) {
+		throw unsupported('checksum-type', `superblock: checksum type ${raw.checksumType}, this version knows 1 (crc32c)`);
+	}
+	if (crc32c(0xffffffff, bytes, 0, SUPERBLOCK_CHECKSUM_AT) !== raw.checksum) {
+		throw corrupt('superblock-checksum', 'superblock: its checksum does not fit its content; e2fsck can repair it');
+	}
+}
+
+function decodeGeometry(raw: RawSuperblock, features: ReadonlySet<FeatureName>, deviceSizeBytes: number) {
+	if (raw.logBlockSize > 6) throw bad('s_log_block_size', raw.logBlockSize, '0 to 6 (1 to 64 KiB)');
+	const blockSizeBytes = 1024 << raw.logBlockSize;
+	const bigalloc = features.has('bigalloc');
+	if (bigalloc && (raw.logClusterSize < raw.logBlockSize || raw.logClusterSize > 20)) {
+		throw bad('s_log_cluster_size', raw.logClusterSize, `${raw.logBlockSize} to 20`);
+	}
+	const blocksPerCluster = bigalloc ? 2 ** (raw.logClusterSize - raw.logBlockSize) : 1;
+	const clustersPerGroup = bigalloc ? raw.clustersPerGroup : raw.blocksPerGroup;
+	if (clustersPerGroup < 1 || clustersPerGroup > 8 * blockSizeBytes) {
+		throw bad('s_clusters_per_group', clustersPerGroup, `1 to ${8 * blockSizeBytes}`);
+	}
+	if (raw.blocksPerGroup !== clustersPerGroup * blocksPerCluster) {
+		throw bad('s_blocks_per_group', raw.blocksPerGroup, `${clustersPerGroup} clusters of ${blocksPerCluster} blocks`);
+	}
+	const blockCount = raw.blockCountLow + (features.has('64bit') ? raw.blockCountHigh * 2 ** 32 : 0);
+	if (blockCount * blockSizeBytes > Math.min(deviceSizeBytes, Number.MAX_SAFE_INTEGER)) {
+		throw corrupt(
+			'truncated-volume',
+			`superblock: ${blockCount} blocks of ${blockSizeBytes} bytes, but the device has ${deviceSizeBytes} bytes`,
+		);
+	}
+	if (raw.firstDataBlock > (blockSizeBytes === 1024 ? 1 : 0)) {
+		throw bad('s_first_data_block', raw.firstDataBlock, '0, or 1 with blocks of 1 KiB');
+	}
+	if (blockCount <= raw.firstDataBlock) throw bad('s_blocks_count', blockCount, 'at least one block group');
+	return {
+		blockSizeBytes,
+		blocksPerCluster,
+		clustersPerGroup,
+		blocksPerGroup: raw.blocksPerGroup,
+		blockCount,
+		firstDataBlock: raw.firstDataBlock,
+		reservedBlocks: raw.reservedBlocksLow + (features.has('64bit') ? raw.reservedBlocksHigh * 2 ** 32 : 0),
+		overheadClusters: raw.overheadClusters,
+		groupCount: Math.ceil((blockCount - raw.firstDataBlock) / raw.blocksPerGroup),
+	};
+}
+
+function decodeDescriptorGeometry(
+	raw: RawSuperblock,
+	features: ReadonlySet<FeatureName>,
+	{ blockSizeBytes, groupCount }: { blockSizeBytes: number; groupCount: number },
+) {
+	const descriptorSizeBytes = features.has('64bit') ? raw.descriptorSizeBytes : SHORT_DESCRIPTOR_BYTES;
+	const isSound = descriptorSizeBytes >= 64 && descriptorSizeBytes <= 1024 && isPowerOfTwo(descriptorSizeBytes);
+	if (features.has('64bit') && !isSound) {
+		throw bad('s_desc_size', descriptorSizeBytes, 'a power of two from 64 to 1024 (feature 64bit)');
+	}
+	const descriptorsPerBlock = blockSizeBytes / descriptorSizeBytes;
+	const descriptorBlocks = Math.ceil(groupCount / descriptorsPerBlock);
+	if (features.has('meta_bg') && raw.firstMetaGroup > descriptorBlocks) {
+		throw bad('s_first_meta_bg', raw.firstMetaGroup, `at most ${descriptorBlocks} blocks of descriptors`);
+	}
+	return {
+		descriptorSizeBytes,
+		descriptorsPerBlock,
+		descriptorBlocks,
+		firstMetaGroup: features.has('meta_bg') ? raw.firstMetaGroup : descriptorBlocks,
+		reservedDescriptorBlocks: raw.reservedDescriptorBlocks,
+		backupGroups: [raw.backupGroup0, raw.backupGroup1] as const,
+	};
+}
+
+function decodeInodeGeometry(
+	raw: RawSuperblock,
+	{ blockSizeBytes, groupCount }: { blockSizeBytes: number; groupCount: number },
+) {
+	const inodeSizeBytes = raw.revision === 0 ? BASE_INODE_BYTES : raw.inodeSizeBytes;
+	if (inodeSizeBytes < BASE_INODE_BYTES || inodeSizeBytes > blockSizeBytes || !isPowerOfTwo(inodeSizeBytes)) {
+		throw bad('s_inode_size', inodeSizeBytes, `a power of two from ${BASE_INODE_BYTES} to ${blockSizeBytes}`);
+	}
+	const inodesPerBlock = blockSizeBytes / inodeSizeBytes;
+	if (raw.inodesPerGroup < inodesPerBlock || raw.inodesPerGroup > 8 * blockSizeBytes) {
+		throw bad('s_inodes_per_group', raw.inodesPerGroup, `${inodesPerBlock} to ${8 * blockSizeBytes}`);
+	}
+	if (raw.inodeCount !== groupCount * raw.inodesPerGroup) {
+		throw bad('s_inodes_count', raw.inodeCount, `${groupCount} groups of ${raw.inodesPerGroup}`);
+	}
+	return {
+		inodeCount: raw.inodeCount,
+		inodesPerGroup: raw.inodesPerGroup,
+		inodeSizeBytes,
+		inodeTableBlocks: Math.ceil(raw.inodesPerGroup / inodesPerBlock),
+		firstInode: raw.revision === 0 ? 11 : raw.firstInode,
+	};
+}
+
+function bad(field: string, found: number, expected: string) {
+	return corrupt('superblock-field', `superblock: ${field} is ${found}, expected ${expected}`);
+}
+
+function isPowerOfTwo(value: number): boolean {
+	return value > 0 && (value & (value - 1)) === 0;
+}
+
+function formatUuid(bytes: Uint8Array): string {
+	return Buffer.from(bytes)
+		.toString('hex')
+		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
