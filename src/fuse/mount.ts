@@ -14,6 +14,8 @@ export interface MountOptions {
 	/** What mount(8) and df show as the device. */
 	readonly source: string;
 	readonly readOnly: boolean;
+	/** Lets users other than the one who mounts in. */
+	readonly allowOther: boolean;
 }
 
 export interface FuseMount {
@@ -26,8 +28,8 @@ export interface FuseMount {
 }
 
 /**
- * Mounts a file system that this process will serve; requests wait until a session runs on the descriptor. Every user may
- * use it, with the kernel checking permissions; set-user-id bits and device nodes in it have no effect.
+ * Mounts a file system that this process will serve; requests wait until a session runs on the descriptor. The kernel
+ * checks permissions; set-user-id bits and device nodes in it have no effect.
  * Errors: `missing` (`no-mount-point`), `unsupported` (`no-fuse`), `refused` (`mount-point-busy`, `wrong-mount-point`,
  * `not-permitted`), `io` (`mount-failed`).
  */
@@ -37,7 +39,7 @@ export function mountFuse(options: MountOptions): FuseMount {
 	try {
 		const rootMode = options.root === 'directory' ? '40000' : '100000';
 		const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0);
-		const data = `fd=${fd},rootmode=${rootMode},user_id=0,group_id=0,allow_other,default_permissions`;
+		const data = `fd=${fd},rootmode=${rootMode},user_id=0,group_id=0,default_permissions${options.allowOther ? ',allow_other' : ''}`;
 		mount(options.source, mountPoint, TYPE, flags, data);
 		const entry = findMount(mountPoint);
 		if (entry?.type !== TYPE) throw ioError('mount-failed', `${mountPoint}: mounted, but not to be found in mountinfo`);
