@@ -31,3 +31,17 @@ export const ioError = (code: string, message: string, cause?: unknown) =>
 export function messageOf(thrown: unknown): string {
 	return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** A NoonmarkError as it crosses a thread or a socket. */
+export interface PlainError {
+	readonly family: ErrorFamily;
+	readonly code: string;
+	readonly message: string;
+}
+
+export function plainError(thrown: unknown): PlainError {
+	if (thrown instanceof NoonmarkError) return { family: thrown.family, code: thrown.code, message: thrown.message };
+	return { family: 'io', code: 'failed', message: messageOf(thrown) };
+}
+
+export const errorFromPlain = ({ family, code, message }: PlainError) => new NoonmarkError(family, code, message);

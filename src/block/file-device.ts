@@ -1,4 +1,4 @@
-import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { ioError, messageOf, missing, refused } from '../errors.ts';
 import {
 	FALLOC_FL_KEEP_SIZE,
@@ -26,11 +26,16 @@ export class FileDevice implements WritableBlockDevice {
 	}
 
 	/**
-	 * Errors: `missing` where nothing is at the path, `refused` (`not-a-disk`) where it is neither a file nor a block
-	 * device, `io` where it cannot be opened.
+	 * A block device that is opened for writing is taken for this process alone: the kernel then lets nobody mount it.
+	 * Errors: missing `no-such-image`; refused `not-a-disk` where the path is neither a file nor a block device,
+	 * `image-in-use` where a device is mounted; io `open-failed`.
 	 */
 	static open(path: string, mode: 'read' | 'write'): FileDevice {
-		const fd = openPath(path, mode === 'write' ? constants.O_RDWR : constants.O_RDONLY);
+		const isDevice = statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
+		const fd = openPath(
+			path,
+			mode === 'read' ? constants.O_RDONLY : constants.O_RDWR | (isDevice ? constants.O_EXCL : 0),
+		);
 		try {
 			return new FileDevice(path, fd, sizeOf(path, fd));
 		} catch (error) {
@@ -112,6 +117,7 @@ function openPath(path: string, flags: number): number {
 	} catch (error) {
 		const code = (error as NodeJS.ErrnoException).code;
 		if (code === 'ENOENT') throw missing('no-such-image', `${path}: there is no such file`);
+		if (code === 'EBUSY') throw refused('image-in-use', `${path}: the device is mounted or in use by another program`);
 		throw ioError('open-failed', `${path}: cannot be opened: ${messageOf(error)}`, error);
 	}
 }

@@ -106,18 +106,38 @@ export const i32le = number(
 export const u64le = number(
 	8,
 	(b, p) => exact(b.readUInt32LE(p), b.readUInt32LE(p + 4)),
-	(b, p, v) => b.writeBigUInt64LE(BigInt(v), p),
+	(b, p, v) => {
+		b.writeUInt32LE(v >>> 0, p);
+		b.writeUInt32LE(highHalf(v), p + 4);
+	},
 );
 export const u64be = number(
 	8,
 	(b, p) => exact(b.readUInt32BE(p + 4), b.readUInt32BE(p)),
-	(b, p, v) => b.writeBigUInt64BE(BigInt(v), p),
+	(b, p, v) => {
+		b.writeUInt32BE(highHalf(v), p);
+		b.writeUInt32BE(v >>> 0, p + 4);
+	},
+);
+/** A signed 64-bit value (seconds before 1970) as a number; one outside ±2^53 throws. */
+export const i64le = number(
+	8,
+	(b, p) => exact(b.readUInt32LE(p), b.readInt32LE(p + 4)),
+	(b, p, v) => {
+		b.writeUInt32LE(v >>> 0, p);
+		b.writeInt32LE(highHalf(v), p + 4);
+	},
 );
 
 function exact(low: number, high: number): number {
-	if (high >= 0x200000)
+	if (high >= 0x200000 || high < -0x200000)
 		throw new RangeError(`64-bit value 0x${high.toString(16)}${low.toString(16).padStart(8, '0')} is past 2^53`);
 	return high * 0x100000000 + low;
+}
+
+/** The upper 32 bits of an integer; with `value >>> 0` for the lower, 64 bits are written without a BigInt. */
+function highHalf(value: number): number {
+	return Math.floor(value / 0x100000000);
 }
 
 /** Bytes as they lie: a view into the buffer that was decoded, not a copy. */

@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { StatusReport } from '../../src/control/messages.ts';
+import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
+import type { MountRequest } from '../../src/service/mount-plan.ts';
+import { runService } from '../../src/service/run-service.ts';
+import { serviceLogPath } from '../../src/service/runtime-directory.ts';
+import { JSON_FLAG, parse, usage } from '../arguments.ts';
+import { printJson, printLine } from '../output.ts';
+import { parseMaximumSize } from '../size.ts';
+import { statusText } from './status.ts';
+
+const HELP = `
+	Usage
+	  $ noonmark mount IMAGE MOUNTPOINT
+
+	Starts the volume service of a disk image or block device with an ext2, ext3 or ext4 file system. Its shadow copies
+	appear in MOUNTPOINT; the volume itself is used through the live device. Returns once everything answers.
+
+	Options
+	  --data DIR       Mount the file system of the live device here, too
+	  --live FILE      Where the live device appears (default: STORAGE/live)
+	  --storage DIR    The diff area (default: IMAGE.noonmark)
+	  --max-size SIZE  The most that the diff area may take: 500M, 20G, 15%, unbounded (default: 10% of the volume)
+	  --read-only      Show the shadow copies; neither the volume nor they can change
+	  --allow-other    Let users other than root browse, each with the permissions that the files have
+	  --foreground     Stay in the foreground until everything is unmounted
+	  --json           Print {"volumes":[…]}
+`;
+
+const FLAGS = {
+	...JSON_FLAG,
+	data: { type: 'string' },
+	live: { type: 'string' },
+	storage: { type: 'string' },
+	maxSize: { type: 'string', default: '10%' },
+	readOnly: { type: 'boolean', default: false },
+	allowOther: { type: 'boolean', default: false },
+	foreground: { type: 'boolean', default: false },
+} as const;
+
+/** What a service in the background tells the command that started it. */
+type Tidings = { readonly ready: StatusReport } | { readonly error: PlainError };
+
+export async function run(argv: readonly string[]): Promise<void> {
+	const cli = parse(argv, HELP, FLAGS, { min: 2, max: 2 });
+	const [image, mountpoint] = cli.input as [string, string];
+	const { data, live, storage, maxSize, readOnly, allowOther, foreground, json } = cli.flags;
+	const maximumSize = parseMaximumSize(maxSize);
+	if (!maximumSize)
+		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
+	const report = (status: StatusReport) =>
+		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
+	if (!foreground) return report(await startInBackground(image, argv));
+	const request = { image, mountpoint, data, live, storage, maximumSize, readOnly, allowOther };
+	await (process.send ? serveFor(request) : serve(request, report));
+}
+
+const serve = (request: MountRequest, onReady: (status: StatusReport) => void) =>
+	runService(request, { nowMs: () => Date.now(), newUuid: randomUUID }, onReady);
+
+/** Serves in the background of the command that started this process, and tells that one how the start went. */
+async function serveFor(request: MountRequest): Promise<void> {
+	const tell = (tidings: Tidings) => process.send?.(tidings, () => process.disconnect?.());
+	try {
+		await serve(request, (ready) => tell({ ready }));
+	} catch (error) {
+		if (!process.connected) throw error;
+		tell({ error: plainError(error) });
+		process.exitCode = 1;
+	}
+}
+
+/** Starts this command once more, in a session of its own; resolves when the volume is mounted. */
+async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
+	const logPath = serviceLogPath(resolve(image));
+	const logFd = openSync(logPath, 'a', 0o600);
+	const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, 'mount', ...argv, '--foreground'], {
+		detached: true,
+		stdio: ['ignore', logFd, logFd, 'ipc'],
+		cwd: process.cwd(),
+	});
+	closeSync(logFd);
+	const tidings = await firstTidings(child, logPath);
+	child.disconnect?.();
+	child.unref();
+	if ('error' in tidings) throw errorFromPlain(tidings.error);
+	return tidings.ready;
+}
+
+function firstTidings(child: ChildProcess, logPath: string): Promise<Tidings> {
+	return new Promise((resolve, reject) => {
+		child.once('message', resolve);
+		child.once('error', reject);
+		child.once('exit', (code, signal) => {
+			const lastLine = readFileSync(logPath, 'utf8').trimEnd().split('\n').at(-1);
+			reject(ioError('service-died', `the volume service ended (${signal ?? code}) before it was ready: ${lastLine}`));
+		});
+	});
+}

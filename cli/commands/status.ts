@@ -1,0 +1,41 @@
+import { ask } from '../../src/control/client.ts';
+import type { StatusReport } from '../../src/control/messages.ts';
+import { findVolume, runningVolumes } from '../../src/service/runtime-directory.ts';
+import { JSON_FLAG, parse } from '../arguments.ts';
+import { printJson, printLine, sizeText } from '../output.ts';
+
+const HELP = `
+	Usage
+	  $ noonmark status [TARGET]
+
+	Shows the paths on which a volume stands, its shadow copies, the space that they take, and what happened lately.
+
+	Options
+	  --json  Print {"volumes":[…]}
+`;
+
+export async function run(argv: readonly string[]): Promise<void> {
+	const cli = parse(argv, HELP, JSON_FLAG, { min: 0, max: 1 });
+	const [target] = cli.input;
+	const volumes = target === undefined ? await runningVolumes() : [await findVolume(target)];
+	const reports = await Promise.all(volumes.map(({ socketPath }) => ask<StatusReport>(socketPath, { verb: 'status' })));
+	if (cli.flags.json) return printJson({ volumes: reports.map(({ volume }) => volume) });
+	if (reports.length === 0) return printLine('No volume is mounted.');
+	printLine(reports.map(statusText).join('\n\n'));
+}
+
+/** The status of a volume for people. */
+export function statusText({ volume, storage, events }: StatusReport): string {
+	const maximum = storage.maximumBytes === null ? 'unbounded' : `of at most ${sizeText(storage.maximumBytes)}`;
+	const rows: (readonly [string, string])[] = [
+		['image', volume.readOnly ? `${volume.image} (read-only)` : volume.image],
+		['live device', volume.live],
+		['data', volume.data ?? 'not mounted by Noonmark; loop-mount the live device to use it'],
+		['shadow copies', `${volume.mountpoint} (${volume.shadowCopyCount})`],
+		['storage', `${volume.storage} (${sizeText(storage.usedBytes)} used, ${maximum})`],
+		['state', volume.frozen ? 'frozen: a shadow copy is being made' : 'running'],
+		['service', `pid ${volume.pid}`],
+		...events.map(({ time, message }, i) => [i === 0 ? 'events' : '', `${time} ${message}`] as const),
+	];
+	return rows.map(([label, text]) => `${label.padEnd(14)} ${text}`).join('\n');
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import meow from 'meow';
+import { EXIT_USAGE, exitCodeOf, printError } from './output.ts';
+
+/** The commands: each in its file, loaded when it is asked for. */
+const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Promise<void> }>> = {
+	mount: () => import('./commands/mount.ts'),
+	unmount: () => import('./commands/unmount.ts'),
+	create: () => import('./commands/create.ts'),
+	list: () => import('./commands/list.ts'),
+	delete: () => import('./commands/delete.ts'),
+	status: () => import('./commands/status.ts'),
+};
+
+const HELP = `
+	Usage
+	  $ noonmark <command> …
+
+	Commands
+	  mount IMAGE MOUNTPOINT       Use a disk image or block device live, and show its shadow copies
+	  unmount TARGET               Take it down again
+	  create TARGET                Make a shadow copy
+	  list [shadows|storage] [TARGET]
+	                               Show shadow copies, or the space that they take
+	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
+	  status [TARGET]              Show where things stand
+
+	TARGET is the image, the mount point, the live device, the data directory, or any path inside one of the directories.
+	Every command takes --json, and --help for more.
+
+	Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 damaged.
+	DEBUG=noonmark:* shows what happens inside.
+`;
+
+async function main(argv: readonly string[]): Promise<void> {
+	const [name, ...rest] = argv;
+	const load = name === undefined ? undefined : COMMANDS[name];
+	if (load) return (await load()).run(rest);
+	const cli = meow(HELP, { importMeta: import.meta, argv, allowUnknownFlags: false });
+	process.stderr.write(name === undefined ? '' : `noonmark: ${cli.input[0]}: there is no such command\n`);
+	cli.showHelp(EXIT_USAGE);
+}
+
+const argv = process.argv.slice(2);
+try {
+	await main(argv);
+} catch (error) {
+	printError(error, argv.includes('--json'));
+	process.exitCode = exitCodeOf(error);
+}

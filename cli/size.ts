@@ -1,0 +1,17 @@
+import type { MaximumSize } from '../src/service/mount-plan.ts';
+
+const UNITS: Record<string, number> = { '': 0, k: 1, m: 2, g: 3, t: 4 };
+
+/**
+ * What `--max-size` says: `500M` (units of 1024: K, M, G, T, as KiB or KB too), `10%` of the volume, or `unbounded`.
+ * Undefined where the text is none of these.
+ */
+export function parseMaximumSize(text: string): MaximumSize | undefined {
+	if (text.toLowerCase() === 'unbounded') return 'unbounded';
+	const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
+	if (percent) return Number(percent[1]) > 0 ? { percent: Number(percent[1]) } : undefined;
+	const size = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
+	if (!size) return undefined;
+	const bytes = Math.floor(Number(size[1]) * 1024 ** UNITS[size[2]!.toLowerCase()]!);
+	return bytes > 0 ? { bytes } : undefined;
+}

@@ -1,0 +1,66 @@
+/** What is said over the control socket of a volume service: one line of JSON each way, one exchange a connection. */
+import type { PlainError } from '../errors.ts';
+import type { ProviderType } from '../shadow/provider.ts';
+
+export type ControlRequest =
+	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'unmount' }
+	| { readonly verb: 'delete'; readonly which: CopySelection };
+
+/** Copies by name or id, or by place. */
+export type CopySelection = { readonly named: readonly string[] } | { readonly all: true } | { readonly oldest: true };
+
+export type ControlReply = { readonly value: unknown } | { readonly error: PlainError };
+
+/** A shadow copy as users see it. */
+export interface ShadowCopyReport {
+	readonly id: string;
+	readonly setId: string;
+	readonly name: string;
+	/** ISO 8601, UTC, milliseconds. */
+	readonly createdAt: string;
+	/** Its directory. */
+	readonly path: string;
+	/** The image. */
+	readonly volume: string;
+	readonly provider: ProviderType;
+	readonly state: 'created';
+	readonly attributes: readonly string[];
+	readonly preservedBytes: number;
+}
+
+export interface StorageReport {
+	readonly volume: string;
+	readonly path: string;
+	readonly usedBytes: number;
+	readonly allocatedBytes: number;
+	/** null = unbounded */
+	readonly maximumBytes: number | null;
+}
+
+export interface VolumeReport {
+	readonly image: string;
+	readonly mountpoint: string;
+	readonly live: string;
+	readonly data: string | null;
+	readonly storage: string;
+	readonly pid: number;
+	readonly shadowCopyCount: number;
+	readonly frozen: boolean;
+	readonly readOnly: boolean;
+}
+
+/** Something that happened to the copies of a volume, in words. */
+export interface VolumeEvent {
+	/** ISO 8601, UTC. */
+	readonly time: string;
+	readonly kind: string;
+	readonly message: string;
+}
+
+/** The answer to `status`. */
+export interface StatusReport {
+	readonly volume: VolumeReport;
+	readonly storage: StorageReport;
+	/** The last ones, oldest first. */
+	readonly events: readonly VolumeEvent[];
+}

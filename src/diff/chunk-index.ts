@@ -1,0 +1,123 @@
+/**
+ * Which preserved chunk does a shadow copy read? An index in shared memory with one writer (the live thread) and any
+ * number of lock-free readers.
+ *
+ * Every preserved chunk has a *location*: the pages of all segments, oldest first, form one line of page numbers; the
+ * location is twice that number, plus 1 for a zero entry. Segments only grow at their end and newer epochs begin
+ * later, so locations grow with time, and "preserved in epoch e or later" is simply "location >= the base of e".
+ *
+ * The versions of one chunk form a list, newest first, from `heads[chunk]`. Shadow copy e reads the *oldest* version
+ * that is at or after e's base. Each node also has a jump pointer to a node further back (a skew-binary list: Myers,
+ * "An applicative random-access stack", 1983), so that the oldest of 512 copies costs O(log n) steps, not n.
+ *
+ * A node is complete before `heads` names it (Atomics.store), and never changes while a living copy can reach it.
+ * When the table is full, nodes that only deleted copies could reach are taken again: their locations then become
+ * *newer* than those of the nodes that still point at them, which ends a walk, and the heads that named them are
+ * cleared first, which a reader notices by loading the head again.
+ */
+const PREVIOUS = 0;
+const JUMP = 1;
+const LOCATION = 2;
+const DEPTH = 3;
+const NODE_WORDS = 4;
+
+/** What another thread needs to read the same index. */
+export interface ChunkIndexShare {
+	readonly heads: SharedArrayBuffer;
+	readonly nodes: SharedArrayBuffer;
+}
+
+export class ChunkIndex {
+	readonly share: ChunkIndexShare;
+	readonly #heads: Int32Array;
+	readonly #nodes: Uint32Array;
+	readonly #capacity: number;
+	#nextFresh = 1; // node 0 means "none"
+	#reusable: number[] = [];
+
+	private constructor(share: ChunkIndexShare) {
+		this.share = share;
+		this.#heads = new Int32Array(share.heads);
+		this.#nodes = new Uint32Array(share.nodes);
+		this.#capacity = this.#nodes.length / NODE_WORDS;
+	}
+
+	/** Reserves address space for the whole table; memory is only used where chunks are preserved. */
+	static create(chunkCount: number, nodeCapacity: number): ChunkIndex {
+		return new ChunkIndex({
+			heads: new SharedArrayBuffer(4 * chunkCount),
+			nodes: new SharedArrayBuffer(4 * NODE_WORDS * (nodeCapacity + 1)),
+		});
+	}
+
+	static attach(share: ChunkIndexShare): ChunkIndex {
+		return new ChunkIndex(share);
+	}
+
+	/** The oldest location of the chunk at or after `baseLocation` (>= 1), or 0 where there is none. */
+	find(chunkIndex: number, baseLocation: number): number {
+		for (;;) {
+			const head = Atomics.load(this.#heads, chunkIndex);
+			const location = this.#walk(head, baseLocation);
+			if (Atomics.load(this.#heads, chunkIndex) === head) return location;
+		}
+	}
+
+	#walk(head: number, baseLocation: number): number {
+		const nodes = this.#nodes;
+		let node = head * NODE_WORDS;
+		let location = nodes[node + LOCATION]!;
+		if (head === 0 || location < baseLocation) return 0;
+		for (;;) {
+			let older = nodes[node + JUMP]! * NODE_WORDS;
+			let olderLocation = nodes[older + LOCATION]!;
+			if (olderLocation < baseLocation || olderLocation >= location) {
+				older = nodes[node + PREVIOUS]! * NODE_WORDS;
+				olderLocation = nodes[older + LOCATION]!;
+				if (older === 0 || olderLocation < baseLocation || olderLocation >= location) return location;
+			}
+			node = older;
+			location = olderLocation;
+		}
+	}
+
+	/** Adds the newest version of a chunk. Only the writer calls this, and only where `hasRoom()`. */
+	publish(chunkIndex: number, location: number): void {
+		const node = this.#reusable.pop() ?? this.#nextFresh++;
+		const nodes = this.#nodes;
+		const previous = this.#heads[chunkIndex]!;
+		const jump = this.#jumpOf(previous);
+		const farther = this.#jumpOf(jump);
+		const depthOf = (id: number) => nodes[id * NODE_WORDS + DEPTH]!;
+		const equalStrides = depthOf(previous) - depthOf(jump) === depthOf(jump) - depthOf(farther);
+		const at = node * NODE_WORDS;
+		nodes[at + PREVIOUS] = previous;
+		nodes[at + JUMP] = equalStrides ? farther : previous;
+		nodes[at + LOCATION] = location;
+		nodes[at + DEPTH] = depthOf(previous) + 1;
+		Atomics.store(this.#heads, chunkIndex, node);
+	}
+
+	/** A node's jump, or none where that node was taken again since: it is newer then. */
+	#jumpOf(node: number): number {
+		const jump = this.#nodes[node * NODE_WORDS + JUMP]!;
+		return this.#nodes[jump * NODE_WORDS + LOCATION]! < this.#nodes[node * NODE_WORDS + LOCATION]! ? jump : 0;
+	}
+
+	hasRoom(nodeCount: number): boolean {
+		return this.#reusable.length + (this.#capacity - this.#nextFresh) >= nodeCount;
+	}
+
+	/** Makes the nodes below `oldestBase` (the base of the oldest living copy) available again. O(chunks + nodes). */
+	reclaim(oldestBase: number): void {
+		const nodes = this.#nodes;
+		for (let chunk = 0; chunk < this.#heads.length; chunk++) {
+			const head = this.#heads[chunk]!;
+			if (head !== 0 && nodes[head * NODE_WORDS + LOCATION]! < oldestBase) Atomics.store(this.#heads, chunk, 0);
+		}
+		this.#reusable = [];
+		for (let node = 1; node < this.#nextFresh; node++) {
+			if (nodes[node * NODE_WORDS + LOCATION]! < oldestBase) this.#reusable.push(node);
+		}
+	}
+}

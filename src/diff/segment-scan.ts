@@ -1,0 +1,151 @@
+/**
+ * Opening a segment: which chunks does it hold, and where does it end? Reads the record headers one after the other;
+ * a *places file* beside a sealed segment (one that no longer grows) keeps the answer, so that opening millions of
+ * chunks does not read millions of headers. A places file is only a shortcut: missing or damaged, the segment is read.
+ *
+ *     places file: header (32 bytes), then per chunk: chunk index (u32le), page * 2 + isZero (u32le)
+ */
+import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { struct, text, u32le, u64le } from '../bytes/struct.ts';
+import { corrupt } from '../errors.ts';
+import {
+	checkSegmentHeader,
+	decodeRecordHead,
+	PAGE_BYTES,
+	type PreservedChunk,
+	placesOf,
+	type RecordHead,
+	type SegmentIdentity,
+} from './segment.ts';
+
+const PLACES_MAGIC = 'NMPLACES';
+const PLACES_VERSION = 1;
+
+const placesHeader = struct('places header', 32, {
+	magic: text(8)(0x00),
+	version: u32le(0x08),
+	epoch: u32le(0x0c),
+	segmentBytes: u64le(0x10),
+	count: u32le(0x18),
+	crc32: u32le(0x1c), // of the places
+});
+
+export interface SegmentContent {
+	/** Length up to the end of the last sound record; what lies behind is a torn tail. */
+	readonly lengthBytes: number;
+	readonly nextSequence: number;
+	/** Chunk index and page * 2 + isZero, alternating, in the order in which the chunks were preserved. */
+	readonly places: Uint32Array;
+}
+
+export function forEachPlace(content: SegmentContent, visit: (place: PreservedChunk) => void): void {
+	const { places } = content;
+	for (let i = 0; i < places.length; i += 2) {
+		visit({ chunkIndex: places[i]!, page: places[i + 1]! >>> 1, isZero: (places[i + 1]! & 1) === 1 });
+	}
+}
+
+/**
+ * Reads a segment's records. Errors: those of checkSegmentHeader; corrupt `segment-damaged` where a record is unsound
+ * although it was durable, or where an entry names a chunk that the volume does not have.
+ */
+export function scanSegment(path: string, identity: SegmentIdentity): SegmentContent {
+	const fd = openSync(path, 'r');
+	try {
+		return scanRecords(fd, path, identity);
+	} finally {
+		closeSync(fd);
+	}
+}
+
+function scanRecords(fd: number, path: string, identity: SegmentIdentity): SegmentContent {
+	const fileBytes = fstatSync(fd).size;
+	const page = Buffer.alloc(PAGE_BYTES);
+	if (fileBytes < PAGE_BYTES)
+		throw corrupt('segment-damaged', `${path}: has ${fileBytes} bytes, its header alone has ${PAGE_BYTES}`);
+	readSync(fd, page, 0, PAGE_BYTES, 0);
+	checkSegmentHeader(page, identity, path);
+
+	const pagesPerChunk = identity.chunkSizeBytes / PAGE_BYTES;
+	const chunkCount = Math.ceil(identity.volumeSizeBytes / identity.chunkSizeBytes);
+	const places: number[] = [];
+	let lengthBytes = PAGE_BYTES;
+	let durableBytes = PAGE_BYTES;
+	let sequence = 0;
+	while (lengthBytes + PAGE_BYTES <= fileBytes) {
+		readSync(fd, page, 0, PAGE_BYTES, lengthBytes);
+		const head = decodeRecordHead(page, identity.epoch, sequence);
+		if (!head) break;
+		const endBytes = lengthBytes + PAGE_BYTES + head.data.length * identity.chunkSizeBytes;
+		durableBytes = Math.max(durableBytes, head.durableBytes);
+		if (endBytes > fileBytes) break;
+		if (lengthBytes >= durableBytes && !hasSoundContent(fd, head, lengthBytes + PAGE_BYTES, identity.chunkSizeBytes))
+			break;
+		for (const place of placesOf(head, lengthBytes / PAGE_BYTES, pagesPerChunk)) {
+			if (place.chunkIndex >= chunkCount) {
+				throw corrupt(
+					'segment-damaged',
+					`${path}: record ${sequence} names chunk ${place.chunkIndex}, the volume has ${chunkCount}`,
+				);
+			}
+			places.push(place.chunkIndex, place.page * 2 + (place.isZero ? 1 : 0));
+		}
+		lengthBytes = endBytes;
+		sequence++;
+	}
+	if (lengthBytes < durableBytes) {
+		throw corrupt(
+			'segment-damaged',
+			`${path}: record ${sequence} at byte ${lengthBytes} is damaged (durable up to ${durableBytes})`,
+		);
+	}
+	return { lengthBytes, nextSequence: sequence, places: Uint32Array.from(places) };
+}
+
+function hasSoundContent(fd: number, head: RecordHead, contentBytesAt: number, chunkSizeBytes: number): boolean {
+	const content = Buffer.alloc(chunkSizeBytes);
+	return head.data.every((entry, i) => {
+		readSync(fd, content, 0, chunkSizeBytes, contentBytesAt + i * chunkSizeBytes);
+		return crc32(content) === entry.crc32;
+	});
+}
+
+/** Writes the places of a sealed segment beside it. */
+export function writePlaces(path: string, epoch: number, content: SegmentContent): void {
+	const body = Buffer.from(content.places.buffer, content.places.byteOffset, content.places.byteLength);
+	const header = placesHeader.encode({
+		magic: PLACES_MAGIC,
+		version: PLACES_VERSION,
+		epoch,
+		segmentBytes: content.lengthBytes,
+		count: content.places.length / 2,
+		crc32: crc32(body),
+	});
+	writeFileSync(`${path}.new`, Buffer.concat([header, body]), { mode: 0o600 });
+	renameSync(`${path}.new`, path);
+}
+
+/** Reads a places file for the segment of this length; undefined where there is none that fits it. */
+export function readPlaces(path: string, epoch: number, segmentBytes: number): SegmentContent | undefined {
+	let bytes: Buffer;
+	try {
+		bytes = readFileSync(path);
+	} catch {
+		return undefined;
+	}
+	if (bytes.length < placesHeader.sizeBytes) return undefined;
+	const header = placesHeader.decode(bytes);
+	const body = bytes.subarray(placesHeader.sizeBytes);
+	const fits =
+		header.magic === PLACES_MAGIC &&
+		header.version === PLACES_VERSION &&
+		header.epoch === epoch &&
+		header.segmentBytes === segmentBytes &&
+		body.length === 8 * header.count &&
+		crc32(body) === header.crc32;
+	if (!fits) return undefined;
+	const places = new Uint32Array(2 * header.count);
+	Buffer.from(places.buffer).set(body);
+	return { lengthBytes: segmentBytes, nextSequence: 0, places };
+}

@@ -1,0 +1,116 @@
+import { readdirSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { corrupt } from '../errors.ts';
+import { syncDirectory } from './catalog.ts';
+import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
+import { readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
+import { SegmentWriter } from './segment-writer.ts';
+
+/** The segment files of one diff area, with their lengths. */
+export class SegmentStore {
+	readonly #directory: string;
+	readonly #identity: Omit<SegmentIdentity, 'epoch'>;
+	readonly #lengths = new Map<number, number>();
+
+	constructor(directory: string, identity: Omit<SegmentIdentity, 'epoch'>) {
+		this.#directory = directory;
+		this.#identity = identity;
+	}
+
+	/** Lengths in bytes by epoch, of the segments that were opened or created and not removed. */
+	get lengths(): ReadonlyMap<number, number> {
+		return this.#lengths;
+	}
+
+	get usedBytes(): number {
+		let sum = 0;
+		for (const lengthBytes of this.#lengths.values()) sum += lengthBytes;
+		return sum;
+	}
+
+	/** Bytes that the host file system has given to all files of the directory. */
+	get allocatedBytes(): number {
+		return readdirSync(this.#directory, { withFileTypes: true })
+			.filter((entry) => entry.isFile())
+			.map(({ name }) => statSync(join(this.#directory, name), { throwIfNoEntry: false })?.blocks ?? 0)
+			.reduce((sum, blocks) => sum + blocks * 512, 0);
+	}
+
+	/** The epochs that have a segment file, ascending. */
+	epochsOnDisk(): number[] {
+		return readdirSync(this.#directory)
+			.flatMap((name) => /^epoch-(\d{8,})\.segment$/.exec(name)?.[1] ?? [])
+			.map(Number)
+			.sort((a, b) => a - b);
+	}
+
+	/**
+	 * What an epoch's segment holds. `growing`: it is the newest, so it may have a torn tail; of the others the places
+	 * are kept on file. `durableBytes`: what is missing of these is damage. Errors: corrupt `segment-missing`,
+	 * `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
+	 */
+	read(epoch: number, growing: boolean, durableBytes: number): SegmentContent {
+		const path = this.#path(epoch);
+		const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size;
+		if (sizeBytes === undefined) throw corrupt('segment-missing', `${path}: the segment is missing`);
+		const known = growing ? undefined : readPlaces(this.#placesPath(epoch), epoch, sizeBytes);
+		const content = known ?? scanSegment(path, this.#identityOf(epoch));
+		if (content.lengthBytes < durableBytes) {
+			throw corrupt(
+				'segment-damaged',
+				`${path}: is sound up to byte ${content.lengthBytes}, but ${durableBytes} bytes were durable`,
+			);
+		}
+		if (!growing && !known) writePlaces(this.#placesPath(epoch), epoch, content);
+		this.#lengths.set(epoch, content.lengthBytes);
+		return content;
+	}
+
+	/** A new segment, durable, by name too. It counts once `adopt` is called. */
+	create(epoch: number): SegmentWriter {
+		const writer = SegmentWriter.create(this.#path(epoch), this.#identityOf(epoch));
+		syncDirectory(this.#directory);
+		return writer;
+	}
+
+	/** Goes on with a segment behind its sound records. */
+	reopen(epoch: number, content: SegmentContent): SegmentWriter {
+		return SegmentWriter.reopen(this.#path(epoch), this.#identityOf(epoch), content.lengthBytes, content.nextSequence);
+	}
+
+	/** Takes note of how long a segment has become. */
+	adopt(writer: SegmentWriter): void {
+		this.#lengths.set(writer.epoch, writer.lengthBytes);
+	}
+
+	/** Bytes of chunks and their records in an epoch's segment. */
+	contentBytes(epoch: number): number {
+		return Math.max(0, (this.#lengths.get(epoch) ?? 0) - PAGE_BYTES);
+	}
+
+	remove(epoch: number): void {
+		this.#lengths.delete(epoch);
+		removeFile(this.#path(epoch));
+		removeFile(this.#placesPath(epoch));
+	}
+
+	#identityOf(epoch: number): SegmentIdentity {
+		return { ...this.#identity, epoch };
+	}
+
+	#path(epoch: number): string {
+		return join(this.#directory, segmentFileName(epoch));
+	}
+
+	#placesPath(epoch: number): string {
+		return join(this.#directory, placesFileName(epoch));
+	}
+}
+
+function removeFile(path: string): void {
+	try {
+		unlinkSync(path);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+	}
+}

@@ -1,0 +1,133 @@
+import { closeSync, constants, fdatasyncSync, fsyncSync, ftruncateSync, openSync, writevSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import {
+	encodeRecordHead,
+	encodeSegmentHeader,
+	PAGE_BYTES,
+	type PreservedChunk,
+	placesOf,
+	type RecordEntry,
+	type SegmentIdentity,
+} from './segment.ts';
+
+export interface ChunkContent {
+	readonly chunkIndex: number;
+	/** Exactly one chunk of bytes. */
+	readonly content: Buffer;
+}
+
+/** A record to be: its chunks, told apart by whether they hold anything but zeros. */
+export interface NewRecord {
+	readonly data: readonly RecordEntry[];
+	readonly zeros: readonly RecordEntry[];
+	readonly contents: readonly Buffer[];
+	readonly sizeBytes: number;
+}
+
+/** Makes the record of at most RECORD_CHUNKS_MAX chunks. */
+export function newRecord(chunks: readonly ChunkContent[], zeroChunk: Buffer): NewRecord {
+	const data: RecordEntry[] = [];
+	const zeros: RecordEntry[] = [];
+	const contents: Buffer[] = [];
+	for (const { chunkIndex, content } of chunks) {
+		if (content.equals(zeroChunk)) {
+			zeros.push({ chunkIndex, crc32: 0 });
+		} else {
+			data.push({ chunkIndex, crc32: crc32(content) });
+			contents.push(content);
+		}
+	}
+	return { data, zeros, contents, sizeBytes: PAGE_BYTES + contents.length * zeroChunk.length };
+}
+
+/** Appends records to the segment of the newest epoch. Errors of the file system pass through unchanged (ENOSPC, EIO). */
+export class SegmentWriter {
+	readonly epoch: number;
+	readonly #fd: number;
+	readonly #pagesPerChunk: number;
+	readonly #headPage = Buffer.alloc(PAGE_BYTES);
+	#lengthBytes: number;
+	#durableBytes: number;
+	#sequence: number;
+
+	private constructor(fd: number, identity: SegmentIdentity, lengthBytes: number, sequence: number) {
+		this.epoch = identity.epoch;
+		this.#fd = fd;
+		this.#pagesPerChunk = identity.chunkSizeBytes / PAGE_BYTES;
+		this.#lengthBytes = lengthBytes;
+		this.#durableBytes = lengthBytes;
+		this.#sequence = sequence;
+	}
+
+	/** Makes a new segment with its header, durable. The caller makes its name durable. */
+	static create(path: string, identity: SegmentIdentity): SegmentWriter {
+		const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
+		const writer = new SegmentWriter(fd, identity, PAGE_BYTES, 0);
+		try {
+			writeFully(fd, [encodeSegmentHeader(identity)], 0);
+			fsyncSync(fd);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+		return writer;
+	}
+
+	/** Goes on behind the records that a scan found sound; what lies behind them is cut off. */
+	static reopen(path: string, identity: SegmentIdentity, lengthBytes: number, nextSequence: number): SegmentWriter {
+		const fd = openSync(path, constants.O_RDWR);
+		try {
+			ftruncateSync(fd, lengthBytes);
+			fdatasyncSync(fd);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+		return new SegmentWriter(fd, identity, lengthBytes, nextSequence);
+	}
+
+	get lengthBytes(): number {
+		return this.#lengthBytes;
+	}
+
+	/** Appends one record. It is not durable before `sync`. A failed append leaves no trace. */
+	append(record: NewRecord): PreservedChunk[] {
+		const head = { sequence: this.#sequence, durableBytes: this.#durableBytes, data: record.data, zeros: record.zeros };
+		encodeRecordHead(head, this.epoch, this.#headPage);
+		const at = this.#lengthBytes;
+		try {
+			writeFully(this.#fd, [this.#headPage, ...record.contents], at);
+		} catch (error) {
+			ftruncateSync(this.#fd, at);
+			throw error;
+		}
+		this.#sequence++;
+		this.#lengthBytes = at + record.sizeBytes;
+		return [...placesOf(head, at / PAGE_BYTES, this.#pagesPerChunk)];
+	}
+
+	/** Returns once every record that was appended is durable. */
+	sync(): void {
+		fdatasyncSync(this.#fd);
+		this.#durableBytes = this.#lengthBytes;
+	}
+
+	close(): void {
+		closeSync(this.#fd);
+	}
+}
+
+function writeFully(fd: number, buffers: readonly Buffer[], position: number): void {
+	let rest = [...buffers];
+	let at = position;
+	while (rest.length > 0) {
+		let written = writevSync(fd, rest, at);
+		at += written;
+		const left: Buffer[] = [];
+		for (const buffer of rest) {
+			if (written < buffer.length) left.push(buffer.subarray(written));
+			written = Math.max(0, written - buffer.length);
+		}
+		rest = left;
+	}
+}

@@ -1,0 +1,170 @@
+/**
+ * The format of a segment: the old chunks of one epoch, in the order in which they were preserved. Append-only, all
+ * parts aligned to 4 KiB pages, little-endian.
+ *
+ *     page 0              segment header
+ *     then, repeated:     record header (one page: up to 508 entries), then the content of its data entries
+ *
+ * A record lists its data entries first, then its zero entries: chunks that held nothing but zeros, which store no
+ * content. The last chunk of a volume is padded with zeros to the chunk size.
+ *
+ * A record is written whole before the live chunks are overwritten, and durable before. `durableBytes` in its header
+ * is the length of the segment that was known to be durable when the record was appended: only records that begin at
+ * or after the greatest `durableBytes` can be torn by a power cut, so only their content is checked when a segment is
+ * opened. What such a tear loses was never overwritten.
+ */
+import { crc32 } from 'node:zlib';
+import { bytes, struct, text, u32le, u64le } from '../bytes/struct.ts';
+import { corrupt, unsupported } from '../errors.ts';
+
+export const PAGE_BYTES = 4096;
+export const SEGMENT_MAGIC = 'NMSEGMNT';
+export const RECORD_MAGIC = 'NMRECORD';
+export const SEGMENT_VERSION = 1;
+
+export const segmentHeader = struct('segment header', 64, {
+	magic: text(8)(0x00),
+	version: u32le(0x08),
+	epoch: u32le(0x0c),
+	volumeId: bytes(16)(0x10),
+	volumeSizeBytes: u64le(0x20),
+	chunkSizeBytes: u32le(0x28),
+	crc32: u32le(0x3c), // of bytes 0x00..0x3b
+});
+
+export const recordHeader = struct('record header', 32, {
+	magic: text(8)(0x00),
+	epoch: u32le(0x08),
+	sequence: u32le(0x0c), // 0, 1, 2, … within the segment
+	durableBytes: u64le(0x10),
+	dataCount: u32le(0x18) /* entries with content, first */,
+	zeroCount: u32le(0x1c) /* entries without */,
+});
+
+const ENTRIES_AT = recordHeader.sizeBytes + 4;
+const ENTRY_BYTES = 8;
+const HEADER_CRC_AT = recordHeader.sizeBytes;
+
+/** The most chunks that one record can hold. */
+export const RECORD_CHUNKS_MAX = Math.floor((PAGE_BYTES - ENTRIES_AT) / ENTRY_BYTES);
+
+export interface SegmentIdentity {
+	readonly volumeId: Uint8Array;
+	readonly volumeSizeBytes: number;
+	readonly chunkSizeBytes: number;
+	readonly epoch: number;
+}
+
+export interface RecordEntry {
+	readonly chunkIndex: number;
+	/** CRC-32 of the content; 0 for a zero entry. */
+	readonly crc32: number;
+}
+
+export interface RecordHead {
+	readonly sequence: number;
+	readonly durableBytes: number;
+	readonly data: readonly RecordEntry[];
+	readonly zeros: readonly RecordEntry[];
+}
+
+export function encodeSegmentHeader(identity: SegmentIdentity): Buffer {
+	const page = Buffer.alloc(PAGE_BYTES);
+	segmentHeader.encode({ magic: SEGMENT_MAGIC, version: SEGMENT_VERSION, ...identity }, page);
+	segmentHeader.encode({ crc32: crc32(page.subarray(0, segmentHeader.fields.crc32.at)) }, page);
+	return page;
+}
+
+/**
+ * Checks that a segment belongs to this volume and epoch.
+ * Errors: corrupt `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
+ */
+export function checkSegmentHeader(page: Buffer, expected: SegmentIdentity, path: string): void {
+	const header = segmentHeader.decode(page);
+	if (header.magic !== SEGMENT_MAGIC) throw corrupt('segment-damaged', `${path}: is no segment of a diff area`);
+	if (header.version !== SEGMENT_VERSION) {
+		throw unsupported(
+			'segment-version',
+			`${path}: has format version ${header.version}, this Noonmark reads version ${SEGMENT_VERSION}`,
+		);
+	}
+	if (header.crc32 !== crc32(page.subarray(0, segmentHeader.fields.crc32.at))) {
+		throw corrupt('segment-damaged', `${path}: the checksum of its header is wrong`);
+	}
+	const same =
+		Buffer.compare(header.volumeId, expected.volumeId) === 0 &&
+		header.epoch === expected.epoch &&
+		header.volumeSizeBytes === expected.volumeSizeBytes &&
+		header.chunkSizeBytes === expected.chunkSizeBytes;
+	if (!same)
+		throw corrupt('segment-foreign', `${path}: belongs to another volume or epoch (it says epoch ${header.epoch})`);
+}
+
+/** Writes a record's header into the page `into`. */
+export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer): void {
+	into.fill(0);
+	recordHeader.encode(
+		{
+			magic: RECORD_MAGIC,
+			epoch,
+			sequence: head.sequence,
+			durableBytes: head.durableBytes,
+			dataCount: head.data.length,
+			zeroCount: head.zeros.length,
+		},
+		into,
+	);
+	let at = ENTRIES_AT;
+	for (const entries of [head.data, head.zeros]) {
+		for (const entry of entries) {
+			into.writeUInt32LE(entry.chunkIndex, at);
+			into.writeUInt32LE(entry.crc32, at + 4);
+			at += ENTRY_BYTES;
+		}
+	}
+	into.writeUInt32LE(crc32(into), HEADER_CRC_AT);
+}
+
+/** Decodes the header of the record with this sequence number; undefined where the page is not one (the log ends). */
+export function decodeRecordHead(page: Buffer, epoch: number, sequence: number): RecordHead | undefined {
+	const header = recordHeader.decode(page);
+	if (header.magic !== RECORD_MAGIC || header.epoch !== epoch || header.sequence !== sequence) return undefined;
+	const stored = page.readUInt32LE(HEADER_CRC_AT);
+	page.writeUInt32LE(0, HEADER_CRC_AT);
+	const computed = crc32(page);
+	page.writeUInt32LE(stored, HEADER_CRC_AT);
+	if (stored !== computed || header.dataCount + header.zeroCount > RECORD_CHUNKS_MAX) return undefined;
+	const entry = (i: number): RecordEntry => ({
+		chunkIndex: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES),
+		crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
+	});
+	return {
+		sequence,
+		durableBytes: header.durableBytes,
+		data: Array.from({ length: header.dataCount }, (_, i) => entry(i)),
+		zeros: Array.from({ length: header.zeroCount }, (_, i) => entry(header.dataCount + i)),
+	};
+}
+
+/**
+ * Where a preserved chunk lies: the page within its segment, and whether it is a zero entry (then the page is that of
+ * its record's header, and there is nothing to read).
+ */
+export interface PreservedChunk {
+	readonly chunkIndex: number;
+	readonly page: number;
+	readonly isZero: boolean;
+}
+
+/** The places of a record's chunks, for a record whose header is at `recordPage`. */
+export function* placesOf(head: RecordHead, recordPage: number, pagesPerChunk: number): Generator<PreservedChunk> {
+	let page = recordPage + 1;
+	for (const { chunkIndex } of head.data) {
+		yield { chunkIndex, page, isZero: false };
+		page += pagesPerChunk;
+	}
+	for (const { chunkIndex } of head.zeros) yield { chunkIndex, page: recordPage, isZero: true };
+}
+
+export const segmentFileName = (epoch: number) => `epoch-${String(epoch).padStart(8, '0')}.segment`;
+export const placesFileName = (epoch: number) => `epoch-${String(epoch).padStart(8, '0')}.places`;

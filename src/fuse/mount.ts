@@ -1,0 +1,146 @@
+import { closeSync, constants, openSync, realpathSync, type Stats, statSync, writeFileSync } from 'node:fs';
+import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
+import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
+import { findMount } from '../system/mountinfo.ts';
+import { MAX_CONTENT_BYTES } from './protocol.ts';
+
+/** The subtype tells our mounts from others' in /proc/self/mountinfo. */
+const TYPE = 'fuse.noonmark';
+
+export interface MountOptions {
+	/** An existing directory, or an existing regular file for a file system that is one file. */
+	readonly mountPoint: string;
+	readonly root: 'directory' | 'file';
+	/** What mount(8) and df show as the device. */
+	readonly source: string;
+	readonly readOnly: boolean;
+	/** Lets users other than the one who mounts in. */
+	readonly allowOther: boolean;
+}
+
+export interface FuseMount {
+	/** /dev/fuse, non-blocking: for sessions and notifications. Closing it without unmounting ends the mount's service. */
+	readonly fd: number;
+	/** Absolute, without symbolic links. */
+	readonly mountPoint: string;
+	/** `major:minor` of the mount: names its connection and its backing device in sysfs. */
+	readonly majorMinor: string;
+}
+
+/**
+ * Mounts a file system that this process will serve; requests wait until a session runs on the descriptor. The kernel
+ * checks permissions; set-user-id bits and device nodes in it have no effect.
+ * Errors: `missing` (`no-mount-point`), `unsupported` (`no-fuse`), `refused` (`mount-point-busy`, `wrong-mount-point`,
+ * `not-permitted`), `io` (`mount-failed`).
+ */
+export function mountFuse(options: MountOptions): FuseMount {
+	const mountPoint = checkMountPoint(options);
+	const fd = openDevice();
+	try {
+		const rootMode = options.root === 'directory' ? '40000' : '100000';
+		const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0);
+		const data = `fd=${fd},rootmode=${rootMode},user_id=0,group_id=0,default_permissions${options.allowOther ? ',allow_other' : ''}`;
+		mount(options.source, mountPoint, TYPE, flags, data);
+		const entry = findMount(mountPoint);
+		if (entry?.type !== TYPE) throw ioError('mount-failed', `${mountPoint}: mounted, but not to be found in mountinfo`);
+		return { fd, mountPoint, majorMinor: entry.majorMinor };
+	} catch (error) {
+		closeSync(fd);
+		throw error instanceof SystemError ? mountError(mountPoint, error) : error;
+	}
+}
+
+/**
+ * Ends a mount; every session on it then returns. `detach` takes it out of the tree at once and lets those go on who have
+ * files open there. Never call it from a thread that serves the mount. Not mounted any more is no error.
+ * Errors: `refused` (`mount-busy`), `io` (`unmount-failed`).
+ */
+export function unmount(mountPoint: string, options: { readonly detach: boolean }): void {
+	try {
+		umount2(mountPoint, options.detach ? MNT_DETACH : 0);
+	} catch (error) {
+		const code = error instanceof SystemError ? error.code : '';
+		if (code === 'EINVAL' || code === 'ENOENT') return;
+		if (code === 'EBUSY') throw refused('mount-busy', `${mountPoint}: in use, so it cannot be unmounted`);
+		throw ioError('unmount-failed', `${mountPoint}: cannot be unmounted: ${messageOf(error)}`, error);
+	}
+}
+
+/**
+ * The last resort for a mount whose service hangs: every request fails with ECONNABORTED or ENOTCONN, and the sessions
+ * return. The dead mount is still to be unmounted.
+ */
+export function abortConnection(majorMinor: string): void {
+	writeFileSync(`/sys/fs/fuse/connections/${majorMinor.split(':')[1]}/abort`, '1');
+}
+
+/**
+ * Raises the read-ahead of a mount from 128 KiB to the largest request: a quarter more on sequential reads. False where
+ * sysfs does not let us (not root, or read-only in a container).
+ */
+export function raiseReadAhead(majorMinor: string): boolean {
+	try {
+		writeFileSync(`/sys/class/bdi/${majorMinor}/read_ahead_kb`, String(MAX_CONTENT_BYTES / 1024));
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+/** The real path of the mount point, found fit for a mount. */
+function checkMountPoint({ mountPoint, root }: MountOptions): string {
+	let path: string;
+	let stats: Stats;
+	try {
+		path = realpathSync(mountPoint);
+		stats = statSync(path);
+	} catch (error) {
+		throw mountPointError(mountPoint, error as NodeJS.ErrnoException);
+	}
+	if (root === 'directory' ? !stats.isDirectory() : !stats.isFile()) {
+		throw refused('wrong-mount-point', `${path}: is not a ${root === 'file' ? 'regular file' : root}`);
+	}
+	if (findMount(path)?.type === TYPE) throw alreadyMounted(path);
+	return path;
+}
+
+function mountPointError(path: string, error: NodeJS.ErrnoException): NoonmarkError {
+	if (error.code === 'ENOENT') return missing('no-mount-point', `${path}: there is no such file or directory`);
+	if (error.code === 'ENOTCONN') {
+		return refused('mount-point-busy', `${path}: a mount whose service has died is there; unmount it: umount ${path}`);
+	}
+	return ioError('mount-failed', `${path}: cannot be used as a mount point: ${error.message}`, error);
+}
+
+const alreadyMounted = (path: string) =>
+	refused('mount-point-busy', `${path}: something is mounted there already; unmount it first: umount ${path}`);
+
+function openDevice(): number {
+	try {
+		return openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code === 'EACCES' || code === 'EPERM') throw notPermitted('/dev/fuse cannot be opened');
+		throw unsupported(
+			'no-fuse',
+			`/dev/fuse: ${code}; load the module (modprobe fuse), or start the container with --device /dev/fuse`,
+		);
+	}
+}
+
+const notPermitted = (what: string) =>
+	refused('not-permitted', `${what}: mounting needs root (in a container: --cap-add SYS_ADMIN --device /dev/fuse)`);
+
+function mountError(mountPoint: string, error: SystemError): NoonmarkError {
+	switch (error.code) {
+		case 'EPERM':
+		case 'EACCES':
+			return notPermitted(`${mountPoint}: ${error.code}`);
+		case 'EBUSY':
+			return alreadyMounted(mountPoint);
+		case 'ENODEV':
+			return unsupported('no-fuse', 'this kernel has no FUSE file system; load it: modprobe fuse');
+		default:
+			return ioError('mount-failed', `${mountPoint}: cannot be mounted: ${error.message}`, error);
+	}
+}

@@ -1,0 +1,147 @@
+/**
+ * The loop that serves a FUSE mount: read a request, answer it, and nothing else in between but what the owner asks for.
+ * It blocks its thread, so it is the body of a worker thread; several threads may serve one descriptor, each with a
+ * session of its own, and the kernel hands every request to one of them.
+ *
+ * Waiting is what costs: a thread that sleeps in poll(2) is woken some 50 µs after the request was queued, longer than
+ * most requests take to answer. So after a request the loop spins for SPIN_MS over a non-blocking read, in which a
+ * busy client's next request arrives, and only then sleeps: an idle mount costs no CPU.
+ */
+import { writeSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
+import { ioError } from '../errors.ts';
+import { PollSet, readOrErrno } from '../system/libc.ts';
+import { EAGAIN, EINTR, EIO, ENODEV, ENOENT, ENOSYS, errnoOf } from './errno.ts';
+import { type InitFeatures, negotiate } from './init.ts';
+import {
+	FUSE_BATCH_FORGET,
+	FUSE_DESTROY,
+	FUSE_FORGET,
+	FUSE_INIT,
+	FUSE_INTERRUPT,
+	MAX_CONTENT_BYTES,
+	outHeader,
+} from './protocol.ts';
+import { Request } from './request.ts';
+
+/** A file system that the kernel asks. One thread calls it, one request at a time. */
+export interface RequestHandler {
+	readonly features: InitFeatures;
+
+	/**
+	 * Answers a request by writing into `reply` (MAX_CONTENT_BYTES long; not cleared). Returns the number of bytes of the
+	 * reply, or minus errno. What it throws is answered with the errno of that error and logged.
+	 */
+	handle(request: Request, reply: Buffer): number;
+}
+
+export interface SessionOptions {
+	/** /dev/fuse, opened O_RDWR | O_NONBLOCK and mounted. */
+	readonly fd: number;
+	/** An eventfd of this session alone: its owner writes to it to have `betweenRequests` called soon. */
+	readonly wakeFd: number;
+	readonly handler: RequestHandler;
+	/**
+	 * Called after every request and when woken: no request is being answered by this thread meanwhile. Returns the
+	 * milliseconds after which it wants to be called again even if nothing happens, -1 for no need, or 'stop'.
+	 */
+	betweenRequests(): number | 'stop';
+	log(message: string, error: unknown): void;
+}
+
+const SPIN_MS = 0.05;
+const NO_REPLY = Number.MIN_SAFE_INTEGER;
+
+/**
+ * Serves until the file system is unmounted or `betweenRequests` says stop; stopping leaves the mount in place, for other
+ * sessions on it. Errors: `io` (`fuse-read-failed`) where /dev/fuse cannot be read for another reason.
+ */
+export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
+	const { fd, wakeFd } = options;
+	const answering = new Answering(options);
+	const waiting = new PollSet([fd, wakeFd]);
+	const counter = Buffer.alloc(8);
+	for (let spinUntilMs = 0; ; ) {
+		const received = answering.request.receive(fd);
+		if (received > 0) {
+			answering.answer();
+			if (options.betweenRequests() === 'stop') return 'stopped';
+			spinUntilMs = performance.now() + SPIN_MS;
+		} else if (received === -ENODEV) {
+			return 'unmounted';
+		} else if (received === -EAGAIN) {
+			if (performance.now() < spinUntilMs) continue;
+			const delayMs = options.betweenRequests();
+			if (delayMs === 'stop') return 'stopped';
+			waiting.wait(delayMs);
+			if (waiting.revents(1) !== 0) readOrErrno(wakeFd, counter);
+		} else if (received !== -EINTR && received !== -ENOENT) {
+			// ENOENT: the request was interrupted before it could be read.
+			throw ioError('fuse-read-failed', `/dev/fuse: reading a request failed: ${errnoName(-received)}`);
+		}
+	}
+}
+
+/** The buffers of one session and what it does with one request. */
+class Answering {
+	readonly request = new Request();
+	readonly #options: SessionOptions;
+	readonly #out = Buffer.alloc(outHeader.sizeBytes + MAX_CONTENT_BYTES);
+	readonly #reply = this.#out.subarray(outHeader.sizeBytes);
+
+	constructor(options: SessionOptions) {
+		this.#options = options;
+	}
+
+	answer(): void {
+		const result = this.#handle();
+		if (result !== NO_REPLY && !this.#send(result) && result !== -EIO) this.#send(-EIO);
+	}
+
+	#handle(): number {
+		const { request } = this;
+		const { handler, log } = this.#options;
+		try {
+			switch (request.opcode) {
+				case FUSE_FORGET:
+				case FUSE_BATCH_FORGET:
+					return NO_REPLY;
+				case FUSE_INIT:
+					return negotiate(request, this.#reply, handler.features);
+				case FUSE_INTERRUPT: // Answered so once, the kernel sends no more of them.
+					return -ENOSYS;
+				case FUSE_DESTROY:
+					return 0;
+				default:
+					return handler.handle(request, this.#reply);
+			}
+		} catch (error) {
+			log(`FUSE request ${request.opcode} for node ${request.nodeHigh}:${request.nodeLow} failed`, error);
+			return -errnoOf(error);
+		}
+	}
+
+	/** False where the kernel did not take the reply as it is. */
+	#send(result: number): boolean {
+		const lengthBytes = outHeader.sizeBytes + Math.max(result, 0);
+		const { fields } = outHeader;
+		fields.lengthBytes.write(this.#out, fields.lengthBytes.at, lengthBytes);
+		fields.error.write(this.#out, fields.error.at, Math.min(result, 0));
+		fields.uniqueLow.write(this.#out, fields.uniqueLow.at, this.request.uniqueLow);
+		fields.uniqueHigh.write(this.#out, fields.uniqueHigh.at, this.request.uniqueHigh);
+		try {
+			writeSync(this.#options.fd, this.#out, 0, lengthBytes);
+			return true;
+		} catch (error) {
+			const { code } = error as NodeJS.ErrnoException;
+			// Nobody waits for this answer any more: the request was interrupted, or the mount is gone.
+			if (code === 'ENOENT' || code === 'ENODEV') return true;
+			this.#options.log(`FUSE request ${this.request.opcode}: the kernel refused the reply`, error);
+			return false;
+		}
+	}
+}
+
+function errnoName(errno: number): string {
+	return getSystemErrorName(-errno);
+}

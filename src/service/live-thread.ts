@@ -1,0 +1,111 @@
+/**
+ * The live thread: serves the live device, and is the only writer of the volume and of its diff area. The main thread's
+ * orders come between two requests, which is what makes a commit a point in time: while an order is carried out, no
+ * write is under way.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import createDebug from 'debug';
+import { FileDevice } from '../block/file-device.ts';
+import { DiffArea } from '../diff/diff-area.ts';
+import { LiveVolume } from '../diff/live-volume.ts';
+import { messageOf, plainError, refused } from '../errors.ts';
+import { LiveFile } from '../fuse/live-file.ts';
+import { runSession } from '../fuse/session.ts';
+import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
+import { OrderTaker } from './mailbox.ts';
+import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
+import { volumeStamp } from './volume-stamp.ts';
+
+const log = createDebug('noonmark:service:live');
+const setup = workerData as LiveThreadSetup;
+const orders = new OrderTaker<LiveOrder>(setup.mailbox);
+const tell = (news: LiveThreadNews) => orders.tell(news);
+
+function open() {
+	const volume = FileDevice.open(setup.imagePath, setup.readOnly ? 'read' : 'write');
+	if (!tryLockExclusive(volume.fd)) {
+		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
+	}
+	const diffArea = DiffArea.open({
+		...setup.storage,
+		volumeSizeBytes: volume.sizeBytes,
+		volumeStamp: volumeStamp(setup.imagePath),
+	});
+	return { volume, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
+}
+
+/** Serves the mount until it is unmounted, then closes everything in order. */
+function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
+	becomeIoFlusher();
+	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
+	let heldUntilMs = 0;
+
+	const carryOut = (order: LiveOrder): unknown => {
+		log('order %s', order.kind);
+		switch (order.kind) {
+			case 'prepareCommit':
+				live.flush();
+				return diffArea.prepareCommit();
+			case 'hold':
+				live.drain();
+				heldUntilMs = performance.now() + order.timeoutMs;
+				return undefined;
+			case 'commit':
+				live.drain();
+				diffArea.commit(order.label);
+				return undefined;
+			case 'release': {
+				const unbroken = performance.now() <= heldUntilMs;
+				heldUntilMs = 0;
+				return unbroken;
+			}
+			case 'finishCommit':
+				live.flush();
+				return diffArea.finishCommit();
+			case 'abortCommit':
+				return diffArea.abortCommit();
+			case 'delete':
+				return diffArea.delete(order.epoch);
+			case 'copies':
+				return diffArea.copies.map(
+					(copy): CopyInDiffArea => ({ ...copy, preservedBytes: diffArea.preservedBytes(copy.epoch) }),
+				);
+			case 'storage': {
+				const { usedBytes, allocatedBytes, maximumBytes } = diffArea;
+				return { usedBytes, allocatedBytes, maximumBytes } satisfies StorageUse;
+			}
+		}
+	};
+
+	const betweenRequests = () => {
+		orders.takeAll(carryOut);
+		while (performance.now() < heldUntilMs) {
+			orders.wait(Math.ceil(heldUntilMs - performance.now()));
+			orders.takeAll(carryOut);
+		}
+		const events = diffArea.takeEvents();
+		if (events.length > 0) tell({ kind: 'events', events });
+		return live.drainIfDue();
+	};
+
+	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : live;
+	const file = new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
+	runSession({
+		fd: fuseFd,
+		wakeFd: orders.wakeFd,
+		handler: file,
+		betweenRequests,
+		log: (message, error) => log('%s: %s', message, messageOf(error)),
+	});
+	live.flush();
+	diffArea.close(setup.readOnly ? null : volumeStamp(setup.imagePath));
+	volume.close();
+}
+
+try {
+	const opened = open();
+	parentPort!.once('message', ({ fuseFd }: { fuseFd: number }) => serve(opened, fuseFd));
+	tell({ kind: 'ready', sizeBytes: opened.volume.sizeBytes, diffArea: opened.diffArea.share });
+} catch (error) {
+	tell({ kind: 'failed', error: plainError(error) });
+}

@@ -1,0 +1,111 @@
+/**
+ * Orders from the main thread to a thread that blocks in its FUSE session.
+ *
+ * The main thread posts an order and wakes the session through an eventfd; the session takes orders between two
+ * requests. Answers and news come back as ordinary messages, so the main thread never blocks.
+ */
+import { readSync, writeSync } from 'node:fs';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type TransferListItem } from 'node:worker_threads';
+import { errorFromPlain, NoonmarkError, type PlainError, plainError } from '../errors.ts';
+import { eventfd, PollSet } from '../system/libc.ts';
+
+const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
+
+type FromThread =
+	| { readonly answerTo: number; readonly value: unknown }
+	| { readonly answerTo: number; readonly error: PlainError }
+	| { readonly news: unknown };
+
+/** The thread's end, as it travels to the thread in its workerData. */
+export interface MailboxEnd {
+	readonly port: MessagePort;
+	readonly pending: SharedArrayBuffer;
+	readonly wakeFd: number;
+}
+
+/** The main thread's end. */
+export class Mailbox<Order, News> {
+	readonly end: MailboxEnd;
+	readonly #port: MessagePort;
+	readonly #pending: Int32Array;
+	readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+	#nextId = 1;
+	#closed: NoonmarkError | undefined;
+
+	constructor(onNews: (news: News) => void) {
+		const { port1, port2 } = new MessageChannel();
+		this.#port = port1;
+		this.end = { port: port2, pending: new SharedArrayBuffer(4), wakeFd: eventfd() };
+		this.#pending = new Int32Array(this.end.pending);
+		port1.on('message', (message: FromThread) => {
+			if ('news' in message) return onNews(message.news as News);
+			const waiting = this.#waiting.get(message.answerTo);
+			this.#waiting.delete(message.answerTo);
+			if ('value' in message) waiting?.resolve(message.value);
+			else waiting?.reject(errorFromPlain(message.error));
+		});
+	}
+
+	get transferList(): TransferListItem[] {
+		return [this.end.port];
+	}
+
+	/** Has the order carried out between two requests of the session; resolves to the thread's answer. */
+	send<Answer>(order: Order): Promise<Answer> {
+		return new Promise<Answer>((resolve, reject) => {
+			if (this.#closed) return reject(this.#closed);
+			const id = this.#nextId++;
+			this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+			this.#port.postMessage({ id, order });
+			Atomics.add(this.#pending, 0, 1);
+			writeSync(this.end.wakeFd, WAKE);
+		});
+	}
+
+	/** The thread is gone: whoever waits for an answer, or asks from now on, is told so. */
+	close(reason: string): void {
+		this.#closed = new NoonmarkError('io', 'thread-ended', reason);
+		for (const { reject } of this.#waiting.values()) reject(this.#closed);
+		this.#waiting.clear();
+		this.#port.close();
+	}
+}
+
+/** The thread's side: takes orders without blocking. */
+export class OrderTaker<Order> {
+	readonly wakeFd: number;
+	readonly #port: MessagePort;
+	readonly #pending: Int32Array;
+	readonly #poll: PollSet;
+
+	constructor(end: MailboxEnd) {
+		this.wakeFd = end.wakeFd;
+		this.#port = end.port;
+		this.#pending = new Int32Array(end.pending);
+		this.#poll = new PollSet([end.wakeFd]);
+	}
+
+	/** Carries out the orders that have come. `carryOut` returns the answer, or throws it. */
+	takeAll(carryOut: (order: Order) => unknown): void {
+		while (Atomics.load(this.#pending, 0) > 0) {
+			const received = receiveMessageOnPort(this.#port) as { message: { id: number; order: Order } } | undefined;
+			if (!received) return;
+			Atomics.sub(this.#pending, 0, 1);
+			const { id, order } = received.message;
+			try {
+				this.#port.postMessage({ answerTo: id, value: carryOut(order) });
+			} catch (error) {
+				this.#port.postMessage({ answerTo: id, error: plainError(error) });
+			}
+		}
+	}
+
+	/** Blocks until an order may have come, at most so long. */
+	wait(timeoutMs: number): void {
+		if (this.#poll.wait(timeoutMs) > 0) readSync(this.wakeFd, Buffer.alloc(8));
+	}
+
+	tell(news: unknown): void {
+		this.#port.postMessage({ news });
+	}
+}

@@ -1,0 +1,56 @@
+/** What the main thread and the serving threads of a volume service say to each other (see mailbox.ts). Plain data. */
+import type { CatalogCopy } from '../diff/catalog.ts';
+import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area.ts';
+import type { PlainError } from '../errors.ts';
+import type { DeviceSpecification } from '../shadow/provider.ts';
+import type { MailboxEnd } from './mailbox.ts';
+
+export interface LiveThreadSetup {
+	readonly mailbox: MailboxEnd;
+	readonly imagePath: string;
+	readonly readOnly: boolean;
+	readonly storage: Pick<DiffAreaOptions, 'directory' | 'maximumBytes' | 'newVolumeId'>;
+}
+
+/** The first news of a live thread. */
+export interface LiveThreadReady {
+	readonly kind: 'ready';
+	readonly sizeBytes: number;
+	readonly diffArea: DiffAreaShare;
+}
+
+export type LiveThreadNews =
+	| LiveThreadReady
+	/** Instead of ready. */
+	| { readonly kind: 'failed'; readonly error: PlainError }
+	| { readonly kind: 'events'; readonly events: readonly DiffAreaEvent[] };
+
+export type LiveOrder =
+	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
+	| { readonly kind: 'hold'; readonly timeoutMs: number }
+	| { readonly kind: 'commit'; readonly label: unknown }
+	| { readonly kind: 'delete'; readonly epoch: number };
+
+export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
+
+export interface StorageUse {
+	readonly usedBytes: number;
+	readonly allocatedBytes: number;
+	readonly maximumBytes: number | null;
+}
+
+/** A copy as a browse thread needs it. */
+export interface BrowsableCopy {
+	readonly number: number;
+	readonly name: string;
+	readonly createdAtMs: number;
+	readonly device: DeviceSpecification;
+}
+
+export interface BrowseThreadSetup {
+	readonly mailbox: MailboxEnd;
+	readonly fuseFd: number;
+	readonly copies: readonly BrowsableCopy[];
+}
+
+export type BrowseOrder = { readonly kind: 'show'; readonly copies: readonly BrowsableCopy[] };

@@ -1,0 +1,143 @@
+/**
+ * What a mount is about to do, checked before anything is changed: every path made absolute and free of symbolic
+ * links, nothing inside anything else that it would hide or feed back into.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { missing, refused } from '../errors.ts';
+import { findMount } from '../system/mountinfo.ts';
+import { loopDevicesOver, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
+import { isWithin } from './mount-users.ts';
+import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
+
+/** The most bytes of a diff area, as the user says it. */
+export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
+
+export interface MountRequest {
+	readonly image: string;
+	readonly mountpoint: string;
+	readonly data: string | undefined;
+	readonly live: string | undefined;
+	readonly storage: string | undefined;
+	readonly maximumSize: MaximumSize;
+	readonly readOnly: boolean;
+	readonly allowOther: boolean;
+}
+
+export interface MountPlan {
+	readonly paths: VolumePaths;
+	readonly maximumSize: MaximumSize;
+	readonly readOnly: boolean;
+	readonly allowOther: boolean;
+}
+
+/**
+ * Checks a request. Makes the storage directory and the file that the live device is mounted over, where they are not
+ * there. Errors: missing `no-such-image`, `no-mount-point`; refused with the reason.
+ */
+export async function planMount(request: MountRequest): Promise<MountPlan> {
+	if (process.getuid?.() !== 0) throw refused('not-root', 'mounting a volume needs root: try again with sudo');
+	const image = realPath(request.image, 'no-such-image', 'there is no such image');
+	await checkImageIsFree(image);
+	const mountpoint = emptyDirectory(request.mountpoint, 'the mount point');
+	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
+	const storage = madeOf(request.storage ?? `${image}.noonmark`);
+	const live = madeOf(request.live ?? join(storage, 'live'));
+	const paths = { image, mountpoint, live, data, storage };
+	checkNesting(paths);
+	mkdirSync(storage, { recursive: true, mode: 0o700 });
+	makeLiveFile(live);
+	return { paths, maximumSize: request.maximumSize, readOnly: request.readOnly, allowOther: request.allowOther };
+}
+
+/** Errors: refused `image-in-use` with who uses the image. */
+async function checkImageIsFree(image: string): Promise<void> {
+	const inUse = (by: string) => refused('image-in-use', `${image}: in use by ${by}`);
+	const running = (await runningVolumes()).find(({ volume }) => volume.image === image);
+	if (running) throw inUse(`Noonmark already (pid ${running.volume.pid}, mounted on ${running.volume.mountpoint})`);
+	const [loop] = loopDevicesOver(image);
+	if (loop)
+		throw inUse(`${loop.path}${mountedOn(loop.majorMinors)}; detach it first, or its writes would pass Noonmark by`);
+	if (!statSync(image).isBlockDevice()) return;
+	const majorMinors = blockDeviceNumbers(image);
+	if (mountPointsOf(majorMinors).length > 0)
+		throw inUse(`a mount of the device itself${mountedOn(majorMinors)}; unmount it first`);
+}
+
+const mountedOn = (majorMinors: readonly string[]) => {
+	const places = mountPointsOf(majorMinors);
+	return places.length > 0 ? `, mounted on ${places.join(', ')}` : '';
+};
+
+function blockDeviceNumbers(devicePath: string): string[] {
+	const name = basename(devicePath);
+	if (existsSync(`/sys/block/${name}`)) return majorMinorsOf(name);
+	const numbers = `/sys/class/block/${name}/dev`;
+	return existsSync(numbers) ? [readFileSync(numbers, 'utf8').trimEnd()] : [];
+}
+
+/** The real path of a directory that something is to be mounted on. */
+function emptyDirectory(path: string, what: string): string {
+	const directory = realPath(path, 'no-mount-point', `${what} does not exist; make it first: mkdir -p ${path}`);
+	if (!statSync(directory).isDirectory())
+		throw refused('wrong-mount-point', `${directory}: ${what} is not a directory`);
+	if (findMount(directory)) throw refused('mount-point-busy', `${directory}: something is mounted there already`);
+	const [first] = readdirSync(directory);
+	if (first !== undefined) {
+		throw refused(
+			'mount-point-not-empty',
+			`${directory}: ${what} is not empty (it has ${first}); its files would be hidden`,
+		);
+	}
+	return directory;
+}
+
+/** The real path of something that may not be there yet, in a directory that is. */
+function madeOf(path: string): string {
+	const absolute = resolve(path);
+	if (existsSync(absolute)) return realpathSync(absolute);
+	return join(realPath(dirname(absolute), 'no-such-directory', 'there is no such directory'), basename(absolute));
+}
+
+function realPath(path: string, code: string, message: string): string {
+	try {
+		return realpathSync(path);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw missing(code, `${path}: ${message}`);
+		throw error;
+	}
+}
+
+function checkNesting({ image, mountpoint, live, data, storage }: VolumePaths): void {
+	const mounts = data === null ? [mountpoint] : [mountpoint, data];
+	for (const mount of mounts) {
+		for (const [path, what] of [
+			[image, 'the image'],
+			[storage, 'the storage'],
+			[live, 'the live device'],
+		] as const) {
+			if (isWithin(path, mount))
+				throw refused('nested-paths', `${path}: ${what} may not lie inside ${mount}, which is to be mounted over`);
+		}
+	}
+	if (data !== null && (isWithin(data, mountpoint) || isWithin(mountpoint, data))) {
+		throw refused(
+			'nested-paths',
+			`${mountpoint} and ${data}: neither of the mount point and the data directory may lie inside the other`,
+		);
+	}
+}
+
+function makeLiveFile(live: string): void {
+	const stats = statSync(live, { throwIfNoEntry: false });
+	if (!stats) {
+		writeFileSync(live, '', { mode: 0o600 });
+		return;
+	}
+	if (!stats.isFile() || stats.size > 0) {
+		throw refused(
+			'live-not-empty',
+			`${live}: the live device is mounted over an empty file; this is ${stats.isFile() ? `one of ${stats.size} bytes` : 'no file'}`,
+		);
+	}
+}

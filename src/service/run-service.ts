@@ -1,0 +1,89 @@
+/** The life of a volume service: from the request to mount until everything is unmounted again. */
+import type { Server } from 'node:net';
+import { FileDevice } from '../block/file-device.ts';
+import type { ControlRequest, StatusReport } from '../control/messages.ts';
+import { serveControl } from '../control/server.ts';
+import { type MountRequest, planMount } from './mount-plan.ts';
+import { probeVolume } from './probe-volume.ts';
+import { makeVolumeDirectory, processStamp, register, socketPathIn, unregister } from './runtime-directory.ts';
+import { cleanUpStaleMounts } from './stale-mounts.ts';
+import { type Surroundings, VolumeService } from './volume-service.ts';
+
+/**
+ * Mounts a volume and serves it. `onReady` is called once everything answers; the promise resolves when everything is
+ * unmounted: at the control socket's word, after SIGTERM or SIGINT (then lazily: whoever uses a mount may finish), or
+ * because somebody unmounted it from outside. Errors: those of mounting; nothing is left mounted then.
+ */
+export async function runService(
+	request: MountRequest,
+	surroundings: Surroundings,
+	onReady: (status: StatusReport) => void,
+): Promise<void> {
+	await cleanUpStaleMounts();
+	const plan = await planMount(request);
+	const imageSizeBytes = probe(plan.paths.image);
+	const directory = makeVolumeDirectory(plan.paths.image);
+	register(directory, {
+		...plan.paths,
+		readOnly: plan.readOnly,
+		pid: process.pid,
+		processStamp: processStamp(process.pid),
+	});
+	let server: Server | undefined;
+	try {
+		const service = await VolumeService.start(plan, imageSizeBytes, surroundings);
+		const ended = untilEnd(service);
+		server = await serveControl(socketPathIn(directory), (message) => answer(service, message, ended.unmounted));
+		onReady(await service.status());
+		await ended.promise;
+	} finally {
+		server?.close();
+		unregister(directory);
+	}
+}
+
+function probe(imagePath: string): number {
+	const device = FileDevice.open(imagePath, 'read');
+	try {
+		probeVolume(device, imagePath);
+		return device.sizeBytes;
+	} finally {
+		device.close();
+	}
+}
+
+/** The ends that a service can come to. */
+function untilEnd(service: VolumeService): { promise: Promise<void>; unmounted: () => void } {
+	let unmounted!: () => void;
+	const byCommand = new Promise<void>((resolve) => {
+		unmounted = resolve;
+	});
+	const bySignal = new Promise<void>((resolve, reject) => {
+		const end = () => service.endLazily().then(resolve, reject);
+		process.once('SIGTERM', end);
+		process.once('SIGINT', end);
+	});
+	const fromOutside = service.lost().then(() => service.endLazily());
+	return { promise: Promise.race([byCommand, bySignal, fromOutside]), unmounted };
+}
+
+async function answer(service: VolumeService, request: ControlRequest, unmounted: () => void): Promise<unknown> {
+	switch (request.verb) {
+		case 'status':
+			return service.status();
+		case 'create':
+			return service.create();
+		case 'shadows':
+			return service.shadowCopies();
+		case 'storage':
+			return service.storage();
+		case 'delete':
+			return service.delete(request.which);
+		case 'unmount': {
+			const status = await service.status();
+			await service.unmount();
+			setImmediate(unmounted);
+			return status;
+		}
+	}
+}

@@ -1,0 +1,20 @@
+import { execFile } from 'node:child_process';
+import { ioError } from '../errors.ts';
+
+/**
+ * Runs a program of the system to its end; resolves to what it printed. Asynchronous on purpose: the main thread must
+ * not wait on what may wait for a mount that this process serves.
+ * Errors: io `tool-missing`, `tool-failed` with what the program said.
+ */
+export function runTool(command: string, args: readonly string[]): Promise<string> {
+	return new Promise((resolve, reject) => {
+		execFile(command, args, { env: { ...process.env, LC_ALL: 'C' } }, (error, stdout, stderr) => {
+			if (!error) return resolve(stdout);
+			if (error.code === 'ENOENT') {
+				return reject(ioError('tool-missing', `${command}: not found; install util-linux`, error));
+			}
+			const said = stderr.trim().replaceAll('\n', ' ') || error.message;
+			reject(ioError('tool-failed', `${command} ${args.join(' ')}: ${said}`, error));
+		});
+	});
+}

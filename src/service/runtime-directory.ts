@@ -1,0 +1,158 @@
+/**
+ * What is mounted now: one directory for each volume service, with its control socket and the paths it stands on.
+ * A service that was killed leaves its directory behind; that is how the next mount finds what to clean up.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { isListening } from '../control/client.ts';
+import { missing } from '../errors.ts';
+import { isWithin } from './mount-users.ts';
+
+/** Absolute paths without symbolic links. */
+export interface VolumePaths {
+	readonly image: string;
+	readonly mountpoint: string;
+	readonly live: string;
+	readonly data: string | null;
+	readonly storage: string;
+}
+
+export interface RunningVolume extends VolumePaths {
+	readonly pid: number;
+	/** Tells this process from a later one with the same number. */
+	readonly processStamp: string;
+	readonly readOnly: boolean;
+}
+
+export interface RegisteredVolume {
+	readonly volume: RunningVolume;
+	readonly directory: string;
+	readonly socketPath: string;
+}
+
+function baseDirectory(): string {
+	if (process.getuid?.() === 0) return '/run/noonmark';
+	return join(process.env.XDG_RUNTIME_DIR ?? `/run/user/${process.getuid?.()}`, 'noonmark');
+}
+
+/** The directory of the volume with this image. */
+export function volumeDirectory(image: string): string {
+	return join(baseDirectory(), createHash('sha256').update(image).digest('hex').slice(0, 16));
+}
+
+export const socketPathIn = (directory: string) => join(directory, 'control.sock');
+const statePathIn = (directory: string) => join(directory, 'volume.json');
+
+/** Where a service in the background writes its log; it stays after the service has ended. */
+export function serviceLogPath(image: string): string {
+	mkdirSync(baseDirectory(), { recursive: true, mode: 0o700 });
+	return `${volumeDirectory(image)}.log`;
+}
+
+/** Makes the directory of a volume, for its owner alone. */
+export function makeVolumeDirectory(image: string): string {
+	const directory = volumeDirectory(image);
+	mkdirSync(directory, { recursive: true, mode: 0o700 });
+	return directory;
+}
+
+/** Puts a volume on record, so that commands find it. */
+export function register(directory: string, volume: RunningVolume): void {
+	const path = statePathIn(directory);
+	writeFileSync(`${path}.new`, JSON.stringify(volume), { mode: 0o600 });
+	renameSync(`${path}.new`, path);
+}
+
+export function unregister(directory: string): void {
+	rmSync(directory, { recursive: true, force: true });
+}
+
+/** All that is on record, living or left behind, in the order of their images. */
+export function registeredVolumes(): RegisteredVolume[] {
+	let names: string[];
+	try {
+		names = readdirSync(baseDirectory());
+	} catch {
+		return [];
+	}
+	return names
+		.map((name) => join(baseDirectory(), name))
+		.flatMap((directory) => {
+			const volume = readState(directory);
+			return volume ? [{ volume, directory, socketPath: socketPathIn(directory) }] : [];
+		})
+		.sort((a, b) => (a.volume.image < b.volume.image ? -1 : 1));
+}
+
+/** The boot and the moment at which a process started; empty where there is no such process. */
+export function processStamp(pid: number): string {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+		// Field 22, starttime, counted from behind the command's closing parenthesis: proc_pid_stat(5).
+		const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+		return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trimEnd()}/${startTime}`;
+	} catch {
+		return '';
+	}
+}
+
+/** Whether the process of a service that is on record is still there, even if it does not answer yet, or any more. */
+export const isAlive = ({ volume }: RegisteredVolume) => processStamp(volume.pid) === volume.processStamp;
+
+function readState(directory: string): RunningVolume | undefined {
+	try {
+		return JSON.parse(readFileSync(statePathIn(directory), 'utf8')) as RunningVolume;
+	} catch {
+		return undefined;
+	}
+}
+
+/** The volumes whose service answers. */
+export async function runningVolumes(): Promise<RegisteredVolume[]> {
+	const all = registeredVolumes();
+	const alive = await Promise.all(all.map(({ socketPath }) => isListening(socketPath)));
+	return all.filter((_, i) => alive[i]);
+}
+
+/**
+ * The running volume that a user means: by its image, its live device, its storage, or any path at or below its mount
+ * point or data directory. Errors: missing `no-such-volume`, with the volumes that there are.
+ */
+export async function findVolume(target: string): Promise<RegisteredVolume> {
+	const running = await runningVolumes();
+	const path = realPath(target);
+	const found = running.filter(({ volume }) => placesOf(volume).some((place) => isWithin(path, place)));
+	// Of nested ones (a data directory that holds another volume's mount point) the innermost is meant.
+	const [best] = found.sort((a, b) => longestPlace(b, path) - longestPlace(a, path));
+	if (best) return best;
+	const known = running.map(({ volume }) => `${volume.image} (on ${volume.mountpoint})`).join(', ');
+	throw missing(
+		'no-such-volume',
+		`${target}: belongs to no mounted volume; ${known ? `mounted are: ${known}` : 'none is mounted'}`,
+	);
+}
+
+const placesOf = ({ image, live, mountpoint, data, storage }: VolumePaths) => [
+	image,
+	live,
+	mountpoint,
+	storage,
+	...(data === null ? [] : [data]),
+];
+
+const longestPlace = ({ volume }: RegisteredVolume, path: string) =>
+	Math.max(
+		...placesOf(volume)
+			.filter((place) => isWithin(path, place))
+			.map((place) => place.length),
+	);
+
+/** The path without symbolic links, as far as it can be told. */
+function realPath(target: string): string {
+	try {
+		return realpathSync(target);
+	} catch {
+		return resolve(target);
+	}
+}

@@ -1,0 +1,33 @@
+import { unmount } from '../fuse/mount.ts';
+import { findMount } from '../system/mountinfo.ts';
+import { loopDevicesOver } from './loop-mounts.ts';
+import { runTool } from './run-tool.ts';
+import { isAlive, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
+
+/**
+ * Clears away what services left behind that were killed: their mounts, which answer nobody any more, and the loop
+ * devices over them. Their shadow copies are not touched. Returns the volumes that were cleaned up after.
+ */
+export async function cleanUpStaleMounts(): Promise<RegisteredVolume[]> {
+	const cleaned: RegisteredVolume[] = [];
+	for (const registered of registeredVolumes()) {
+		if (isAlive(registered)) continue;
+		await cleanUp(registered);
+		cleaned.push(registered);
+	}
+	return cleaned;
+}
+
+async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
+	if (volume.data !== null && findMount(volume.data)) {
+		// Killed in the middle of a creation, the service left its writers frozen.
+		await runTool('fsfreeze', ['--unfreeze', volume.data]).catch(() => undefined);
+		await runTool('umount', ['--lazy', volume.data]);
+	}
+	const loops = loopDevicesOver(volume.live);
+	for (const mountPoint of [volume.live, volume.mountpoint]) {
+		while (findMount(mountPoint)?.type === 'fuse.noonmark') unmount(mountPoint, { detach: true });
+	}
+	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
+	unregister(directory);
+}

@@ -1,0 +1,131 @@
+/** The serving threads as the main thread sees them. */
+import { Worker } from 'node:worker_threads';
+import createDebug from 'debug';
+import type { DiffAreaEvent, DiffAreaShare } from '../diff/diff-area.ts';
+import { errorFromPlain, messageOf } from '../errors.ts';
+import type { RemoteDiffArea } from '../providers/system.ts';
+import { Mailbox } from './mailbox.ts';
+import type {
+	BrowsableCopy,
+	BrowseOrder,
+	BrowseThreadSetup,
+	CopyInDiffArea,
+	LiveOrder,
+	LiveThreadNews,
+	LiveThreadSetup,
+	StorageUse,
+} from './messages.ts';
+
+const log = createDebug('noonmark:service');
+
+/** A worker with its mailbox; `ended` resolves when it is gone, to whether it went in order. */
+class ServingThread<Order, News> {
+	readonly ended: Promise<boolean>;
+	readonly worker: Worker;
+	readonly mailbox: Mailbox<Order, News>;
+
+	constructor(file: string, setup: object, onNews: (news: News) => void) {
+		this.mailbox = new Mailbox<Order, News>(onNews);
+		this.worker = new Worker(new URL(file, import.meta.url), {
+			workerData: { ...setup, mailbox: this.mailbox.end },
+			transferList: this.mailbox.transferList,
+		});
+		this.worker.on('error', (error) => log('%s crashed: %s', file, messageOf(error)));
+		this.ended = new Promise((resolve) => {
+			this.worker.on('exit', (exitCode) => {
+				this.mailbox.close('the thread has ended');
+				resolve(exitCode === 0);
+			});
+		});
+	}
+}
+
+export class LiveThread implements RemoteDiffArea {
+	readonly sizeBytes: number;
+	readonly diffArea: DiffAreaShare;
+	readonly ended: Promise<boolean>;
+	readonly #thread: ServingThread<LiveOrder, LiveThreadNews>;
+
+	private constructor(thread: ServingThread<LiveOrder, LiveThreadNews>, sizeBytes: number, diffArea: DiffAreaShare) {
+		this.#thread = thread;
+		this.sizeBytes = sizeBytes;
+		this.diffArea = diffArea;
+		this.ended = thread.ended;
+	}
+
+	/** Opens the volume and its diff area. Errors: those of opening them. */
+	static start(
+		setup: Omit<LiveThreadSetup, 'mailbox'>,
+		onEvents: (events: readonly DiffAreaEvent[]) => void,
+	): Promise<LiveThread> {
+		return new Promise((resolve, reject) => {
+			const thread = new ServingThread<LiveOrder, LiveThreadNews>('./live-thread.js', setup, (news) => {
+				if (news.kind === 'ready') resolve(new LiveThread(thread, news.sizeBytes, news.diffArea));
+				else if (news.kind === 'failed') reject(errorFromPlain(news.error));
+				else if (news.kind === 'events') onEvents(news.events);
+			});
+			thread.worker.on('error', reject);
+		});
+	}
+
+	/** Begins to answer the kernel on a mount of the live device. */
+	serve(fuseFd: number): void {
+		this.#thread.worker.postMessage({ fuseFd });
+	}
+
+	copies(): Promise<CopyInDiffArea[]> {
+		return this.#thread.mailbox.send({ kind: 'copies' });
+	}
+
+	storage(): Promise<StorageUse> {
+		return this.#thread.mailbox.send({ kind: 'storage' });
+	}
+
+	prepareCommit(): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'prepareCommit' });
+	}
+
+	hold(timeoutMs: number): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'hold', timeoutMs });
+	}
+
+	commit(label: unknown): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'commit', label });
+	}
+
+	release(): Promise<boolean> {
+		return this.#thread.mailbox.send({ kind: 'release' });
+	}
+
+	finishCommit(): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'finishCommit' });
+	}
+
+	abortCommit(): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'abortCommit' });
+	}
+
+	delete(epoch: number): Promise<boolean> {
+		return this.#thread.mailbox.send({ kind: 'delete', epoch });
+	}
+
+	/** For a thread that never got to serve. */
+	async abandon(): Promise<void> {
+		await this.#thread.worker.terminate();
+	}
+}
+
+export class BrowseThread {
+	readonly ended: Promise<boolean>;
+	readonly #thread: ServingThread<BrowseOrder, never>;
+
+	constructor(setup: Omit<BrowseThreadSetup, 'mailbox'>) {
+		this.#thread = new ServingThread<BrowseOrder, never>('./browse-thread.js', setup, () => {});
+		this.ended = this.#thread.ended;
+	}
+
+	/** From its return on the thread shows these copies and no others. */
+	show(copies: readonly BrowsableCopy[]): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'show', copies });
+	}
+}

@@ -1,0 +1,304 @@
+/**
+ * One volume, put together: the live device and the thread behind it, the data file system that is mounted from it, and
+ * the tree of shadow copies. Lives in the main thread, which never waits for these mounts without being asynchronous.
+ */
+import { join } from 'node:path';
+import createDebug from 'debug';
+import type {
+	CopySelection,
+	ShadowCopyReport,
+	StatusReport,
+	StorageReport,
+	VolumeReport,
+} from '../control/messages.ts';
+import type { DiffAreaEvent } from '../diff/diff-area.ts';
+import { messageOf, missing, refused } from '../errors.ts';
+import { SystemProvider } from '../providers/system.ts';
+import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
+import { freeGmtName } from '../shadow/gmt-name.ts';
+import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
+import type { ShadowCopy } from '../shadow/shadow-copy.ts';
+import { BrowseMount } from './browse-mount.ts';
+import { EventLog } from './event-log.ts';
+import { LiveDevice } from './live-device.ts';
+import type { BrowsableCopy } from './messages.ts';
+import type { MaximumSize, MountPlan } from './mount-plan.ts';
+import { mountUsers, namesOf } from './mount-users.ts';
+import type { VolumePaths } from './runtime-directory.ts';
+import { LiveThread } from './thread-clients.ts';
+
+const log = createDebug('noonmark:service');
+
+/** What a service may not find out by itself: the time, and ids that nobody else has. */
+export interface Surroundings {
+	nowMs(): number;
+	newUuid(): string;
+}
+
+export class VolumeService {
+	readonly paths: VolumePaths;
+	readonly readOnly: boolean;
+	readonly #surroundings: Surroundings;
+	readonly #events: EventLog;
+	readonly #coordinator = new Coordinator();
+	readonly #live: LiveDevice;
+	readonly #provider: Provider;
+	#browse: BrowseMount | undefined;
+	#copies: ProvidedCopy[] = [];
+	#ending = false;
+
+	/**
+	 * Takes everything up: the live device, the data file system, the tree of copies. What was up is taken down again
+	 * where a later step fails.
+	 */
+	static async start(plan: MountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
+		const { paths } = plan;
+		const events = new EventLog(join(paths.storage, 'events.jsonl'), surroundings.nowMs);
+		let service: VolumeService | undefined;
+		const thread = await LiveThread.start(
+			{
+				imagePath: paths.image,
+				readOnly: plan.readOnly,
+				storage: {
+					directory: paths.storage,
+					maximumBytes: maximumBytes(plan.maximumSize, imageSizeBytes),
+					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
+				},
+			},
+			(diffEvents) => {
+				for (const event of diffEvents) noteDiffAreaEvent(events, event);
+				service?.showCopies().catch((error) => log('copies: %s', messageOf(error)));
+			},
+		);
+		try {
+			service = new VolumeService(plan, thread, events, surroundings);
+		} catch (error) {
+			await thread.abandon();
+			throw error;
+		}
+		try {
+			await service.#takeUp(plan);
+			return service;
+		} catch (error) {
+			await service.end().catch((failure) => log('undoing the mount: %s', messageOf(failure)));
+			throw error;
+		}
+	}
+
+	private constructor(plan: MountPlan, thread: LiveThread, events: EventLog, surroundings: Surroundings) {
+		this.paths = plan.paths;
+		this.readOnly = plan.readOnly;
+		this.#surroundings = surroundings;
+		this.#events = events;
+		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
+		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
+	}
+
+	async #takeUp(plan: MountPlan): Promise<void> {
+		const { data, mountpoint, image } = this.paths;
+		if (data !== null) await this.#live.mountData(data, this.readOnly);
+		this.#copies = await this.#provider.copies();
+		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
+		this.#browse = new BrowseMount(options, this.#copies.map(browsable));
+	}
+
+	/** Resolves when the live device or the tree is gone without having been asked to go. */
+	async lost(): Promise<string> {
+		const what = await Promise.race([
+			this.#live.thread.ended.then((inOrder) => `the live device ${inOrder ? 'was unmounted' : 'failed'}`),
+			this.#browse!.ended.then(() => 'the tree of shadow copies was unmounted'),
+		]);
+		return this.#ending ? new Promise(() => {}) : what;
+	}
+
+	async create(): Promise<ShadowCopyReport[]> {
+		if (this.readOnly)
+			throw refused(
+				'read-only',
+				`${this.paths.image}: is mounted read-only, so it does not change; mount it without --read-only`,
+			);
+		const setId = this.#surroundings.newUuid();
+		const describe = (frozenWriters: number): ShadowCopy => {
+			const createdAtMs = this.#surroundings.nowMs();
+			return {
+				id: this.#surroundings.newUuid(),
+				setId,
+				name: freeGmtName(createdAtMs, new Set(this.#copies.map(({ copy }) => copy.name))),
+				createdAtMs,
+				attributes: [
+					'persistent',
+					'clientAccessible',
+					'noAutoRelease',
+					'differential',
+					...(frozenWriters > 0 ? [] : (['noWriters'] as const)),
+				],
+			};
+		};
+		const created = await this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		await this.showCopies();
+		return this.#copies
+			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
+			.map((provided) => this.#report(provided));
+	}
+
+	#handle(): VolumeHandle {
+		const { thread } = this.#live;
+		return {
+			volume: this.paths.image,
+			provider: this.#provider,
+			writers: async () => this.#live.writers(),
+			hold: (timeoutMs) => thread.hold(timeoutMs),
+			release: () => thread.release(),
+		};
+	}
+
+	async shadowCopies(): Promise<ShadowCopyReport[]> {
+		this.#copies = await this.#provider.copies();
+		return this.#copies.map((provided) => this.#report(provided));
+	}
+
+	async storage(): Promise<StorageReport> {
+		return { volume: this.paths.image, path: this.paths.storage, ...(await this.#live.thread.storage()) };
+	}
+
+	async status(): Promise<StatusReport> {
+		const { image, mountpoint, live, data, storage } = this.paths;
+		const volume: VolumeReport = {
+			image,
+			mountpoint,
+			live,
+			data,
+			storage,
+			pid: process.pid,
+			shadowCopyCount: this.#copies.length,
+			frozen: this.#coordinator.frozen,
+			readOnly: this.readOnly,
+		};
+		return { volume, storage: await this.storage(), events: this.#events.last };
+	}
+
+	/** Deletes copies; returns those it deleted. Errors: missing `no-such-copy`, before anything is deleted. */
+	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
+		this.#copies = await this.#provider.copies();
+		const selected = select(this.#copies, which).map((provided) => this.#report(provided));
+		for (const { id } of selected) await this.#provider.delete(id);
+		await this.showCopies();
+		return selected;
+	}
+
+	/** Makes the tree show the copies that live. */
+	async showCopies(): Promise<void> {
+		this.#copies = await this.#provider.copies();
+		await this.#browse?.show(this.#copies.map(browsable));
+	}
+
+	/**
+	 * Takes everything down in order: data, live device, tree. Errors: refused `mount-busy`, with who is in the way;
+	 * where that can be seen beforehand, nothing has been taken down.
+	 */
+	async unmount(): Promise<void> {
+		this.#checkNotBusy();
+		await this.end();
+	}
+
+	/** As unmount, without looking for users beforehand. */
+	async end(): Promise<void> {
+		this.#ending = true;
+		try {
+			await this.#live.unmountData({ lazy: false });
+			await this.#live.close({ detach: false });
+			this.#browse?.unmount({ detach: false });
+			await this.#browse?.ended;
+		} catch (error) {
+			this.#ending = false;
+			throw error;
+		}
+	}
+
+	/** As end, but whoever still uses a mount may go on; resolves when the last of them has gone. */
+	async endLazily(): Promise<void> {
+		this.#ending = true;
+		await this.#live.unmountData({ lazy: true });
+		this.#browse?.unmount({ detach: true });
+		await this.#live.close({ detach: true });
+		await this.#browse?.ended;
+	}
+
+	#checkNotBusy(): void {
+		const { data, mountpoint, live } = this.paths;
+		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) {
+			const users = mountUsers(mountPoint);
+			if (users.length > 0)
+				throw refused('mount-busy', `${mountPoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
+		}
+		const others = this.#live.mountPoints().filter((mountPoint) => mountPoint !== data);
+		if (others.length > 0) {
+			throw refused(
+				'mount-busy',
+				`${live}: mounted on ${others.join(', ')}; unmount that first: umount ${others.join(' ')}`,
+			);
+		}
+	}
+
+	#report({ copy, preservedBytes }: ProvidedCopy): ShadowCopyReport {
+		return {
+			id: copy.id,
+			setId: copy.setId,
+			name: copy.name,
+			createdAt: new Date(copy.createdAtMs).toISOString(),
+			path: join(this.paths.mountpoint, copy.name),
+			volume: this.paths.image,
+			provider: this.#provider.type,
+			state: 'created',
+			attributes: copy.attributes,
+			preservedBytes,
+		};
+	}
+}
+
+const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
+	number,
+	name: copy.name,
+	createdAtMs: copy.createdAtMs,
+	device,
+});
+
+function select(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {
+	if ('all' in which) return [...copies];
+	if ('oldest' in which) return copies.slice(0, 1);
+	return which.named.map((wanted) => {
+		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
+		if (found) return found;
+		const there = copies.map(({ copy }) => copy.name).join(', ');
+		throw missing(
+			'no-such-copy',
+			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
+		);
+	});
+}
+
+function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
+	if (size === 'unbounded') return null;
+	return 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
+}
+
+function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
+	const nameOf = (label: unknown) => (label as ShadowCopy).name;
+	switch (event.kind) {
+		case 'copy-evicted': {
+			const why = {
+				'maximum-size': 'the diff area has its maximum size',
+				'no-space': 'the disk of the diff area is full',
+				'index-full': 'the chunk index is full',
+			}[event.reason];
+			events.note('copy-evicted', `${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`);
+			return;
+		}
+		case 'copies-lost':
+			events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
+			return;
+		case 'catalog-unwritable':
+			events.note('catalog-unwritable', event.fault);
+			return;
+	}
+}

@@ -1,0 +1,160 @@
+/**
+ * Creating a shadow copy set, in VSS's order:
+ *
+ *     prepare → freeze → hold → commit → release → thaw → finish
+ *
+ * each step on all volumes before the next one. Any failure aborts the whole set. Whatever happens, held writes are
+ * released and writers are thawed: a hold ends by itself after 10 s, and a set whose writers are still frozen after 60 s
+ * fails.
+ */
+import { messageOf, NoonmarkError, refused } from '../errors.ts';
+import type { Provider } from './provider.ts';
+import type { ShadowCopy } from './shadow-copy.ts';
+import type { Writer } from './writers.ts';
+
+export interface Deadlines {
+	/** How long writes may be held. */
+	readonly holdMs: number;
+	/** How long writers may be frozen, from the first freeze to the last thaw. */
+	readonly freezeMs: number;
+}
+
+/** VSS's own. */
+const DEADLINES: Deadlines = { holdMs: 10_000, freezeMs: 60_000 };
+
+/** A volume as the coordinator sees it. */
+export interface VolumeHandle {
+	readonly volume: string;
+	readonly provider: Provider;
+	/** Found anew for each creation: what is mounted changes. */
+	writers(): Promise<Writer[]>;
+	/** From its return on no write reaches the volume, until `release`, or until `timeoutMs` have passed. */
+	hold(timeoutMs: number): Promise<void>;
+	/** False where the hold had ended by itself: what was committed is no point in time then. */
+	release(): Promise<boolean>;
+}
+
+/** One copy of the set. */
+export interface SetMember {
+	readonly handle: VolumeHandle;
+	/** Called at the point in time, with the number of writers that are frozen. */
+	readonly describe: (frozenWriters: number) => ShadowCopy;
+}
+
+export class Coordinator {
+	readonly #deadlines: Deadlines;
+	#busy = false;
+	#frozen = false;
+
+	constructor(deadlines: Deadlines = DEADLINES) {
+		this.#deadlines = deadlines;
+	}
+
+	/** Whether a set has its writers frozen at this moment. */
+	get frozen(): boolean {
+		return this.#frozen;
+	}
+
+	/** Errors: refused `creation-in-progress`; io `freeze-failed`, `hold-expired`, `deadline-passed`; a provider's own. */
+	async create(members: readonly SetMember[]): Promise<ShadowCopy[]> {
+		if (this.#busy) {
+			throw refused(
+				'creation-in-progress',
+				'a shadow copy of this volume is being created: wait until it is done, and try again',
+			);
+		}
+		this.#busy = true;
+		try {
+			return await this.#createSet(members);
+		} finally {
+			this.#busy = false;
+		}
+	}
+
+	async #createSet(members: readonly SetMember[]): Promise<ShadowCopy[]> {
+		const handles = members.map(({ handle }) => handle);
+		const writersOf = await Promise.all(handles.map((handle) => handle.writers()));
+		const writers = writersOf.flat();
+		try {
+			await Promise.all(handles.map(({ provider }) => provider.prepare()));
+			await Promise.allSettled(writers.map((writer) => writer.prepare()));
+			const copies = await this.#frozenStep(writers, () =>
+				this.#commitHeld(handles, () => members.map(({ describe }, i) => describe(writersOf[i]!.length))),
+			);
+			await Promise.all(handles.map(({ provider }) => provider.finish()));
+			return copies;
+		} catch (error) {
+			await Promise.allSettled(handles.map(({ provider }) => provider.abort()));
+			throw error;
+		}
+	}
+
+	/** Runs `step` with all writers frozen, within the deadline; thaws them whatever happens. */
+	async #frozenStep<T>(writers: readonly Writer[], step: () => Promise<T>): Promise<T> {
+		const { freezeMs } = this.#deadlines;
+		let expired = false;
+		const frozenStep = async () => {
+			await Promise.all(writers.map(freeze));
+			if (expired) throw new Error('the deadline has passed'); // nobody listens any more
+			return step();
+		};
+		this.#frozen = writers.length > 0;
+		try {
+			return await withDeadline(
+				frozenStep(),
+				freezeMs,
+				`the copy was not made within the ${freezeMs / 1000} s that writers may be frozen`,
+			);
+		} finally {
+			expired = true;
+			await Promise.allSettled(writers.map((writer) => writer.thaw()));
+			this.#frozen = false;
+		}
+	}
+
+	async #commitHeld(handles: readonly VolumeHandle[], describe: () => ShadowCopy[]): Promise<ShadowCopy[]> {
+		const { holdMs } = this.#deadlines;
+		let copies: ShadowCopy[];
+		let unbroken = false;
+		try {
+			await Promise.all(handles.map((handle) => handle.hold(holdMs)));
+			copies = describe();
+			await Promise.all(handles.map(({ provider }, i) => provider.commit(copies[i]!)));
+		} finally {
+			const released = await Promise.allSettled(handles.map((handle) => handle.release()));
+			unbroken = released.every((result) => result.status === 'fulfilled' && result.value);
+		}
+		if (!unbroken) {
+			throw new NoonmarkError(
+				'io',
+				'hold-expired',
+				`the copy was not made within the ${holdMs / 1000} s that writes may be held`,
+			);
+		}
+		return copies;
+	}
+}
+
+async function freeze(writer: Writer): Promise<void> {
+	try {
+		await writer.freeze();
+	} catch (error) {
+		throw new NoonmarkError('io', 'freeze-failed', `${writer.name} could not be frozen: ${messageOf(error)}`, {
+			cause: error,
+		});
+	}
+}
+
+/** Errors: io `deadline-passed`. The promise itself goes on; its end is not waited for. */
+async function withDeadline<T>(promise: Promise<T>, timeoutMs: number, message: string): Promise<T> {
+	let timer: NodeJS.Timeout | undefined;
+	promise.catch(() => undefined);
+	const deadline = new Promise<never>((_, reject) => {
+		timer = setTimeout(() => reject(new NoonmarkError('io', 'deadline-passed', message)), timeoutMs);
+	});
+	try {
+		return await Promise.race([promise, deadline]);
+	} finally {
+		clearTimeout(timer);
+	}
+}

@@ -1,0 +1,51 @@
+import { closeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { type FuseMount, type MountOptions, mountFuse, unmount } from '../../src/fuse/mount.ts';
+import { eventfd } from '../../src/system/libc.ts';
+
+interface TeardownContext {
+	teardown(action: () => void | Promise<void>): void;
+}
+
+export interface ServedMount extends FuseMount {
+	/** What the sessions logged; at the end `session ended: unmounted`, once a thread. */
+	readonly messages: string[];
+	/** Unmounts and waits for the sessions to end. */
+	stop(): Promise<void>;
+}
+
+/**
+ * Mounts and serves a file system in worker threads, until the test ends. The test must read it through a child process
+ * only, and without waiting for it synchronously.
+ */
+export function serveMount(
+	t: TeardownContext,
+	options: MountOptions & { handlerModule: string; handlerData: unknown; threads?: number },
+): ServedMount {
+	const mount = mountFuse(options);
+	const messages: string[] = [];
+	const ended: Promise<unknown>[] = [];
+	for (let i = 0; i < (options.threads ?? 1); i++) {
+		const worker = new Worker(new URL('./fuse-worker.js', import.meta.url), {
+			workerData: {
+				fd: mount.fd,
+				wakeFd: eventfd(),
+				handlerModule: options.handlerModule,
+				handlerData: options.handlerData,
+			},
+		});
+		worker.on('message', (message) => messages.push(message));
+		worker.on('error', (error) => messages.push(`worker died: ${error}`));
+		ended.push(new Promise((resolve) => worker.on('exit', resolve)));
+	}
+	let stopped = false;
+	const stop = async () => {
+		if (stopped) return;
+		stopped = true;
+		unmount(mount.mountPoint, { detach: true });
+		await Promise.all(ended);
+		closeSync(mount.fd);
+	};
+	t.teardown(stop);
+	return { ...mount, messages, stop };
+}

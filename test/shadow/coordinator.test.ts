@@ -1,0 +1,106 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import test from 'ava';
+import { Coordinator, type SetMember } from '../../src/shadow/coordinator.ts';
+import type { Provider } from '../../src/shadow/provider.ts';
+import type { ShadowCopy } from '../../src/shadow/shadow-copy.ts';
+
+/** A volume whose every call is written down; `overrides` say what a call does instead of succeeding at once. */
+function recordedVolume(
+	name: string,
+	calls: string[],
+	overrides: Record<string, () => Promise<unknown>> = {},
+): SetMember {
+	const step = (call: string, result?: unknown) => async () => {
+		calls.push(`${name} ${call}`);
+		return overrides[call] ? await overrides[call]() : result;
+	};
+	const provider = {
+		type: 'software',
+		copies: step('copies', []),
+		prepare: step('prepare'),
+		commit: step('commit'),
+		finish: step('finish'),
+		abort: step('abort'),
+		delete: step('delete', true),
+	} as unknown as Provider;
+	const writer = {
+		name: `writer of ${name}`,
+		prepare: step('writer.prepare'),
+		freeze: step('freeze'),
+		thaw: step('thaw'),
+	};
+	return {
+		handle: {
+			volume: name,
+			provider,
+			writers: async () => [writer] as never,
+			hold: step('hold') as never,
+			release: step('release', true) as never,
+		},
+		describe: (frozenWriters): ShadowCopy => ({
+			id: `${name} with ${frozenWriters}`,
+			setId: '',
+			name: '',
+			createdAtMs: 0,
+			attributes: [],
+		}),
+	};
+}
+
+test('each step is taken on all volumes before the next one', async (t) => {
+	const calls: string[] = [];
+	const copies = await new Coordinator().create([recordedVolume('a', calls), recordedVolume('b', calls)]);
+	t.deepEqual(
+		copies.map(({ id }) => id),
+		['a with 1', 'b with 1'],
+	);
+	const steps = ['prepare', 'writer.prepare', 'freeze', 'hold', 'commit', 'release', 'thaw', 'finish'];
+	t.deepEqual(
+		calls,
+		steps.flatMap((step) => [`a ${step}`, `b ${step}`]),
+	);
+});
+
+for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'finish']) {
+	test(`a failure of ${failing} on one volume aborts the set on all, and thaws whoever was told to freeze`, async (t) => {
+		const calls: string[] = [];
+		const fail = () => Promise.reject(new Error('no'));
+		const coordinator = new Coordinator();
+		await t.throwsAsync(
+			coordinator.create([recordedVolume('a', calls), recordedVolume('b', calls, { [failing]: fail })]),
+		);
+		t.true(calls.includes('a abort') && calls.includes('b abort'));
+		for (const volume of ['a', 'b']) {
+			t.is(calls.includes(`${volume} thaw`), failing !== 'prepare');
+			if (calls.includes(`${volume} hold`))
+				t.true(calls.indexOf(`${volume} hold`) < calls.indexOf(`${volume} release`));
+		}
+		t.false(coordinator.frozen);
+		t.is((await coordinator.create([recordedVolume('c', calls)])).length, 1, 'the next set is not in the way');
+	});
+}
+
+test('a second creation is refused while one is in progress', async (t) => {
+	const coordinator = new Coordinator();
+	const first = coordinator.create([recordedVolume('a', [], { freeze: () => delay(50) })]);
+	await t.throwsAsync(coordinator.create([recordedVolume('b', [])]), { code: 'creation-in-progress' });
+	await first;
+});
+
+test('a hold that ended by itself fails the set', async (t) => {
+	const calls: string[] = [];
+	await t.throwsAsync(new Coordinator().create([recordedVolume('a', calls, { release: async () => false })]), {
+		code: 'hold-expired',
+	});
+	t.true(calls.includes('a abort'));
+});
+
+test('a late writer fails the set: nothing is committed after its deadline', async (t) => {
+	const calls: string[] = [];
+	const coordinator = new Coordinator({ holdMs: 1000, freezeMs: 30 });
+	await t.throwsAsync(coordinator.create([recordedVolume('a', calls, { freeze: () => delay(80) })]), {
+		code: 'deadline-passed',
+	});
+	await delay(100);
+	t.deepEqual(calls, ['a prepare', 'a writer.prepare', 'a freeze', 'a thaw', 'a abort']);
+});
