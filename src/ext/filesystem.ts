@@ -6,6 +6,7 @@ import { FileBlocks } from './file-blocks.ts';
 import { FileContent } from './file-content.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
 import { type Inode, readInode } from './inode.ts';
+import { withJournal } from './journal.ts';
 import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from './layout.ts';
 import { computeStatfs, type Statfs } from './statfs.ts';
 import { decodeSuperblock, type Superblock } from './superblock.ts';
@@ -21,20 +22,21 @@ const DEFAULT_CACHE_BYTES = 32 << 20;
  */
 export class ExtFileSystem {
 	readonly superblock: Superblock;
-	readonly #blocks: BlockReader;
-	readonly #groups: GroupDescriptors;
-	readonly #files: FileBlocks;
+	/** What the functions of this folder work on (used-map.ts). */
+	readonly blocks: BlockReader;
+	readonly groups: GroupDescriptors;
+	readonly files: FileBlocks;
 	readonly #content: FileContent;
 	readonly #directories: Directories;
 	#statfs: Statfs | undefined;
 
 	private constructor(superblock: Superblock, device: BlockDevice, cacheBytes: number) {
 		this.superblock = superblock;
-		this.#blocks = new BlockReader(superblock, device, { cacheBytes });
-		this.#groups = new GroupDescriptors(this.#blocks);
-		this.#files = new FileBlocks(this.#blocks);
-		this.#content = new FileContent(this.#blocks, this.#files);
-		this.#directories = new Directories(this.#blocks, this.#files);
+		this.blocks = new BlockReader(superblock, device, { cacheBytes });
+		this.groups = new GroupDescriptors(this.blocks);
+		this.files = new FileBlocks(this.blocks);
+		this.#content = new FileContent(this.blocks, this.files);
+		this.#directories = new Directories(this.blocks, this.files);
 	}
 
 	/**
@@ -42,19 +44,16 @@ export class ExtFileSystem {
 	 * `cacheBytes` bounds the memory for metadata (32 MiB).
 	 */
 	static open(device: BlockDevice, options: { cacheBytes?: number } = {}): ExtFileSystem {
-		const superblock = readSuperblock(device);
-		if (superblock.features.has('needs_recovery')) {
-			throw unsupported(
-				'journal-needs-replay',
-				'superblock: the journal has to be replayed before the volume can be read',
-			);
-		}
-		return new ExtFileSystem(superblock, device, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+		const onDisk = readSuperblock(device);
+		const replayed = withJournal(device, onDisk);
+		// The superblock itself, or new descriptors, may be in the log.
+		const superblock = replayed === device ? onDisk : readSuperblock(replayed);
+		return new ExtFileSystem(superblock, replayed, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
 	}
 
 	/** As the kernel's statfs(2) would answer for this volume. */
 	statfs(): Statfs {
-		this.#statfs ??= computeStatfs(this.superblock, this.#groups, this.#journalBlocks());
+		this.#statfs ??= computeStatfs(this.superblock, this.groups, this.#journalBlocks());
 		return this.#statfs;
 	}
 
@@ -63,7 +62,7 @@ export class ExtFileSystem {
 		if (inodeNumber < this.superblock.firstInode && inodeNumber !== ROOT_INODE) {
 			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
 		}
-		return readInode(this.#blocks, this.#groups, inodeNumber);
+		return readInode(this.blocks, this.groups, inodeNumber);
 	}
 
 	lookup(directory: Inode, name: Uint8Array): number | undefined {
@@ -89,12 +88,12 @@ export class ExtFileSystem {
 
 	/** Full names, as listxattr(2) shows them to root. */
 	listXattrs(inode: Inode): Buffer[] {
-		return listXattrs(this.#blocks, inode);
+		return listXattrs(this.blocks, inode);
 	}
 
 	/** The value as getxattr(2) gives it. */
 	getXattr(inode: Inode, name: Uint8Array): Buffer | undefined {
-		return getXattr(this.#blocks, inode, name, () => {
+		return getXattr(this.blocks, inode, name, () => {
 			throw unsupported('feature-ea_inode', `inode ${inode.number}: an attribute's value is in an inode of its own`);
 		});
 	}
@@ -107,7 +106,7 @@ export class ExtFileSystem {
 	#journalBlocks(): number {
 		const { features, journalInode, blockSizeBytes } = this.superblock;
 		if (!features.has('has_journal') || journalInode === 0) return 0;
-		return Math.floor(readInode(this.#blocks, this.#groups, journalInode).sizeBytes / blockSizeBytes);
+		return Math.floor(readInode(this.blocks, this.groups, journalInode).sizeBytes / blockSizeBytes);
 	}
 }
 

@@ -13,6 +13,8 @@ export interface GroupDescriptor {
 	readonly freeClusters: number;
 	readonly freeInodes: number;
 	readonly flags: number;
+	/** Of 16 bits where descriptors have 32 bytes. */
+	readonly blockBitmapChecksum: number;
 }
 
 const MAX_CACHED = 4096;
@@ -55,6 +57,7 @@ export class GroupDescriptors {
 			freeClusters: raw.freeClustersLow + raw.freeClustersHigh * 2 ** 16,
 			freeInodes: raw.freeInodesLow + raw.freeInodesHigh * 2 ** 16,
 			flags: raw.flags,
+			blockBitmapChecksum: raw.blockBitmapChecksumLow + raw.blockBitmapChecksumHigh * 2 ** 16,
 		};
 		this.#blocks.check(descriptor.inodeTable, superblock.inodeTableBlocks, `inode table of group ${group}`, 0);
 		return descriptor;
@@ -101,6 +104,12 @@ export function descriptorBlocksInGroup(superblock: Superblock, group: number): 
 	}
 	const inMetaGroup = group % descriptorsPerBlock;
 	return inMetaGroup === 0 || inMetaGroup === 1 || inMetaGroup === descriptorsPerBlock - 1 ? 1 : 0;
+}
+
+/** The blocks at the start of a group: superblock copy, descriptors, and what is kept for more descriptors. */
+export function headBlocksOfGroup(superblock: Superblock, group: number): number {
+	const kept = hasSuperblock(superblock, group) ? 1 + superblock.reservedDescriptorBlocks : 0;
+	return kept + descriptorBlocksInGroup(superblock, group);
 }
 
 function checkChecksum(superblock: Superblock, group: number, bytes: Buffer): void {

@@ -34,14 +34,11 @@ export const superblockLayout = struct('superblock', 1024, {
 	label: text(16)(0x78), // s_volume_name
 	lastMounted: text(64)(0x88), // s_last_mounted
 	reservedDescriptorBlocks: u16le(0xce), // s_reserved_gdt_blocks
-	journalUuid: bytes(16)(0xd0), // s_journal_uuid
 	journalInode: u32le(0xe0), // s_journal_inum
 	hashSeed: bytes(16)(0xec), // s_hash_seed
 	defaultHashVersion: u8(0xfc), // s_def_hash_version
-	journalBackupType: u8(0xfd), // s_jnl_backup_type
 	descriptorSizeBytes: u16le(0xfe), // s_desc_size
 	firstMetaGroup: u32le(0x104), // s_first_meta_bg
-	journalBackup: bytes(68)(0x10c), // s_jnl_blocks
 	blockCountHigh: u32le(0x150), // s_blocks_count_hi
 	reservedBlocksHigh: u32le(0x154), // s_r_blocks_count_hi
 	flags: u32le(0x160), // s_flags
@@ -69,12 +66,14 @@ export const groupDescriptorLayout = struct('group descriptor', 64, {
 	freeClustersLow: u16le(0x0c), // bg_free_blocks_count_lo
 	freeInodesLow: u16le(0x0e), // bg_free_inodes_count_lo
 	flags: u16le(0x12), // bg_flags
+	blockBitmapChecksumLow: u16le(0x18), // bg_block_bitmap_csum_lo
 	checksum: u16le(0x1e), // bg_checksum
 	blockBitmapHigh: u32le(0x20), // bg_block_bitmap_hi
 	inodeBitmapHigh: u32le(0x24), // bg_inode_bitmap_hi
 	inodeTableHigh: u32le(0x28), // bg_inode_table_hi
 	freeClustersHigh: u16le(0x2c), // bg_free_blocks_count_hi
 	freeInodesHigh: u16le(0x2e), // bg_free_inodes_count_hi
+	blockBitmapChecksumHigh: u16le(0x38), // bg_block_bitmap_csum_hi
 });
 export const GROUP_DESCRIPTOR_CHECKSUM_AT = 0x1e;
 export const SHORT_DESCRIPTOR_BYTES = 32;

@@ -1,5 +1,4 @@
-import type { GroupDescriptors } from './group-descriptors.ts';
-import { descriptorBlocksInGroup, firstBlockOfGroup, hasSuperblock } from './group-descriptors.ts';
+import { firstBlockOfGroup, type GroupDescriptors, headBlocksOfGroup } from './group-descriptors.ts';
 import type { Superblock } from './superblock.ts';
 
 /** What statfs(2) tells. Blocks are file system blocks. */
@@ -57,15 +56,9 @@ function overheadClusters(superblock: Superblock, groups: GroupDescriptors, jour
 	const bigallocUsed = blocksPerCluster > 1 ? countUsedClusters(superblock, groups) : undefined;
 	if (bigallocUsed !== undefined) return clusters + bigallocUsed;
 	for (let group = 0; group < groupCount; group++) {
-		clusters += headBlocks(superblock, group) + inodeTableBlocks + 2;
+		clusters += headBlocksOfGroup(superblock, group) + inodeTableBlocks + 2;
 	}
 	return clusters;
-}
-
-/** Superblock copy, descriptors, and blocks kept for more descriptors, at the start of a group. */
-function headBlocks(superblock: Superblock, group: number): number {
-	const hasSuper = hasSuperblock(superblock, group);
-	return descriptorBlocksInGroup(superblock, group) + (hasSuper ? 1 + superblock.reservedDescriptorBlocks : 0);
 }
 
 /** The clusters that hold any metadata: one may hold several pieces, so they are collected before they are counted. */
@@ -81,7 +74,7 @@ function countUsedClusters(superblock: Superblock, groups: GroupDescriptors): nu
 		add(descriptor.blockBitmap, 1);
 		add(descriptor.inodeBitmap, 1);
 		add(descriptor.inodeTable, superblock.inodeTableBlocks);
-		const head = headBlocks(superblock, group);
+		const head = headBlocksOfGroup(superblock, group);
 		if (head > 0) add(firstBlockOfGroup(superblock, group), head);
 	}
 	return used.size;

@@ -51,11 +51,8 @@ export interface Superblock {
 	readonly hashSeed: Uint8Array;
 	readonly hashIsUnsigned: boolean;
 
+	/** 0 where the journal is on another device. */
 	readonly journalInode: number;
-	/** All zeros where the journal is in this volume. */
-	readonly journalUuid: Uint8Array;
-	/** i_block, i_size_high and i_size of the journal inode, where the superblock has kept them. */
-	readonly journalBackup: Uint8Array | undefined;
 }
 
 /**
@@ -96,8 +93,6 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		hashSeed: raw.hashSeed,
 		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
 		journalInode: raw.journalInode,
-		journalUuid: raw.journalUuid,
-		journalBackup: raw.journalBackupType === 1 ? raw.journalBackup : undefined,
 	};
 }
 

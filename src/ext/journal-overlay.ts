@@ -1,0 +1,54 @@
+import type { BlockDevice } from '../block/device.ts';
+import { JOURNAL_MAGIC } from './journal-layout.ts';
+import type { LoggedBlock } from './journal-replay.ts';
+
+/**
+ * The volume as it is after the journal was replayed: some blocks are read from the log instead of from their own
+ * place. It lies under every read, file data too, because data can be journaled as well.
+ */
+export class JournalOverlay implements BlockDevice {
+	readonly sizeBytes: number;
+	readonly #device: BlockDevice;
+	readonly #blockSizeBytes: number;
+	readonly #blocks: ReadonlyMap<number, LoggedBlock>;
+
+	constructor(device: BlockDevice, blockSizeBytes: number, blocks: ReadonlyMap<number, LoggedBlock>) {
+		this.sizeBytes = device.sizeBytes;
+		this.#device = device;
+		this.#blockSizeBytes = blockSizeBytes;
+		this.#blocks = blocks;
+	}
+
+	/** Whatever lies between two logged blocks is one read of the device. */
+	read(byteOffset: number, into: Uint8Array): void {
+		const size = this.#blockSizeBytes;
+		const end = byteOffset + into.length;
+		let plainStart = byteOffset;
+		for (let block = Math.floor(byteOffset / size); block * size < end; block++) {
+			const logged = this.#blocks.get(block);
+			if (!logged) continue;
+			const start = Math.max(block * size, byteOffset);
+			const stop = Math.min((block + 1) * size, end);
+			this.#readPlain(plainStart, start, byteOffset, into);
+			this.#readLogged(logged, start - block * size, into.subarray(start - byteOffset, stop - byteOffset));
+			plainStart = stop;
+		}
+		this.#readPlain(plainStart, end, byteOffset, into);
+	}
+
+	/** The device below belongs to who opened it. */
+	close(): void {}
+
+	#readPlain(start: number, end: number, byteOffset: number, into: Uint8Array): void {
+		if (start < end) this.#device.read(start, into.subarray(start - byteOffset, end - byteOffset));
+	}
+
+	#readLogged(logged: LoggedBlock, byteInBlock: number, into: Uint8Array): void {
+		this.#device.read(logged.at * this.#blockSizeBytes + byteInBlock, into);
+		if (!logged.isEscaped) return;
+		for (let i = byteInBlock; i < MAGIC.length && i - byteInBlock < into.length; i++) into[i - byteInBlock] = MAGIC[i]!;
+	}
+}
+
+const MAGIC = Buffer.alloc(4);
+MAGIC.writeUInt32BE(JOURNAL_MAGIC);

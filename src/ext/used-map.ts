@@ -1,0 +1,143 @@
+import { crc32c } from '../bytes/crc32c.ts';
+import { corrupt } from '../errors.ts';
+import type { BlockReader } from './block-reader.ts';
+import type { FileBlocks } from './file-blocks.ts';
+import {
+	firstBlockOfGroup,
+	type GroupDescriptor,
+	type GroupDescriptors,
+	headBlocksOfGroup,
+} from './group-descriptors.ts';
+import { readInode } from './inode.ts';
+import { GROUP_BLOCK_UNINIT } from './layout.ts';
+import type { Superblock } from './superblock.ts';
+
+/** The parts of an ExtFileSystem that this needs. */
+interface Source {
+	readonly blocks: BlockReader;
+	readonly groups: GroupDescriptors;
+	readonly files: FileBlocks;
+}
+
+/** Gets adjacent blocks; ranges come in ascending order and never touch. */
+export type RangeVisitor = (startBlock: number, blockCount: number) => void;
+
+/**
+ * Visits all blocks in use: by files, by the file system itself, and the boot block. With clusters (`bigalloc`) all
+ * blocks of a used cluster count.
+ * Errors: `corrupt` for a bitmap whose checksum is wrong, or one outside the volume.
+ */
+export function usedRanges({ blocks, groups }: Source, visit: RangeVisitor): void {
+	const { superblock } = blocks;
+	const ranges = new RangeJoiner(superblock.blockCount, visit);
+	ranges.add(0, superblock.firstDataBlock);
+	for (let group = 0; group < superblock.groupCount; group++) {
+		const descriptor = groups.get(group);
+		if (descriptor.flags & GROUP_BLOCK_UNINIT && hasUninitialisedGroups(superblock)) {
+			addOwnMetadata(superblock, descriptor, ranges);
+		} else {
+			addBitmap(superblock, group, readBitmap(blocks, descriptor), ranges);
+		}
+	}
+	ranges.end();
+}
+
+/**
+ * Visits the blocks of the journal in this volume, without its superblock. When `needs_recovery` is not set, their
+ * content means nothing.
+ */
+export function journalRanges({ blocks, groups, files }: Source, visit: RangeVisitor): void {
+	const { features, journalInode, blockSizeBytes, blockCount } = blocks.superblock;
+	if (!features.has('has_journal') || journalInode === 0) return;
+	const inode = readInode(blocks, groups, journalInode);
+	const end = Math.min(Math.floor(inode.sizeBytes / blockSizeBytes), blockCount);
+	for (let fileBlock = 1; fileBlock < end; ) {
+		const { block, count } = files.joinedRunAt(inode, fileBlock, end - fileBlock);
+		if (block !== 0) visit(block, count);
+		fileBlock += count;
+	}
+}
+
+const hasUninitialisedGroups = ({ features }: Superblock) => features.has('uninit_bg') || features.has('metadata_csum');
+
+/** The bitmap of such a group was never written: it has nothing but its own metadata (ext4_init_block_bitmap). */
+function addOwnMetadata(superblock: Superblock, descriptor: GroupDescriptor, ranges: RangeJoiner): void {
+	const { group, blockBitmap, inodeBitmap, inodeTable } = descriptor;
+	const { blocksPerCluster, blocksPerGroup, inodeTableBlocks } = superblock;
+	const first = firstBlockOfGroup(superblock, group);
+	const parts = [
+		[first, headBlocksOfGroup(superblock, group)],
+		[blockBitmap, 1],
+		[inodeBitmap, 1],
+		[inodeTable, inodeTableBlocks],
+	] as const;
+	const inGroup = parts
+		.filter(([start, count]) => count > 0 && start < first + blocksPerGroup && start + count > first)
+		.sort(([a], [b]) => a - b);
+	for (const [start, count] of inGroup) {
+		const cluster = Math.floor((start - first) / blocksPerCluster) * blocksPerCluster;
+		const end = Math.ceil((start + count - first) / blocksPerCluster) * blocksPerCluster;
+		ranges.add(first + cluster, end - cluster);
+	}
+}
+
+function readBitmap(blocks: BlockReader, { group, blockBitmap, blockBitmapChecksum }: GroupDescriptor): Buffer {
+	const { superblock } = blocks;
+	const bytes = blocks.metadata(blockBitmap, `block bitmap of group ${group}`, 0);
+	if (superblock.features.has('metadata_csum')) {
+		const computed = crc32c(superblock.checksumSeed, bytes, 0, superblock.clustersPerGroup / 8);
+		const isLong = superblock.descriptorSizeBytes > 32;
+		if ((isLong ? computed : computed & 0xffff) !== blockBitmapChecksum) {
+			throw corrupt('checksum', `group ${group}: the checksum of its block bitmap does not fit its content`);
+		}
+	}
+	return bytes;
+}
+
+/** A bit for each cluster of the group. Whole words of ones or zeros, nearly all of them, are taken at once. */
+function addBitmap(superblock: Superblock, group: number, bitmap: Buffer, ranges: RangeJoiner): void {
+	const { blocksPerCluster, clustersPerGroup } = superblock;
+	const first = firstBlockOfGroup(superblock, group);
+	for (let cluster = 0; cluster < clustersPerGroup; ) {
+		const isWord = cluster % 32 === 0 && cluster + 32 <= clustersPerGroup;
+		const word = isWord ? bitmap.readInt32LE(cluster / 8) : 1;
+		if (isWord && (word === 0 || word === -1)) {
+			if (word === -1) ranges.add(first + cluster * blocksPerCluster, 32 * blocksPerCluster);
+			cluster += 32;
+			continue;
+		}
+		const end = Math.min(clustersPerGroup, cluster + 32);
+		for (; cluster < end; cluster++) {
+			if ((bitmap[cluster >>> 3]! >>> (cluster & 7)) & 1) {
+				ranges.add(first + cluster * blocksPerCluster, blocksPerCluster);
+			}
+		}
+	}
+}
+
+/** Joins ranges that touch or overlap, and cuts what is past the end: the last bitmap has ones there. */
+class RangeJoiner {
+	readonly #blockCount: number;
+	readonly #visit: RangeVisitor;
+	#start = 0;
+	#end = 0;
+
+	constructor(blockCount: number, visit: RangeVisitor) {
+		this.#blockCount = blockCount;
+		this.#visit = visit;
+	}
+
+	/** Starts must ascend. */
+	add(start: number, count: number): void {
+		const end = Math.min(start + count, this.#blockCount);
+		if (start > this.#end) {
+			this.end();
+			this.#start = start;
+		}
+		if (end > this.#end) this.#end = end;
+	}
+
+	end(): void {
+		if (this.#end > this.#start) this.#visit(this.#start, this.#end - this.#start);
+	}
+}

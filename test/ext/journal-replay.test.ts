@@ -1,0 +1,203 @@
+import { copyFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { withKernelMount } from '../../images/kernel-mount.ts';
+import { makeImage } from '../../images/populate.ts';
+import { FileDevice } from '../../src/block/file-device.ts';
+import { NoonmarkError } from '../../src/errors.ts';
+import { readSuperblock } from '../../src/ext/filesystem.ts';
+import { withJournal } from '../../src/ext/journal.ts';
+import { editImage } from '../helpers/ext-edit.ts';
+import {
+	type JournalFormat,
+	type Log,
+	type PlacedBlock,
+	type Transaction,
+	writeJournal,
+} from '../helpers/journal-writer.ts';
+import { Random } from '../helpers/random.ts';
+import { canMount, programs } from '../helpers/requires.ts';
+import { run } from '../helpers/run.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
+
+const BLOCK_BYTES = 1024;
+const IMAGE_MIB = 8;
+/** Free blocks in the image, which nothing but the log writes. */
+const FIRST_TARGET = 6000;
+const TARGETS = 64;
+
+const plain: JournalFormat = { checksum: 'none', has64bit: false, hasAsyncCommit: false };
+const formats: Record<string, JournalFormat> = {
+	'no checksum, 32 bits': plain,
+	'no checksum, 64 bits': { ...plain, has64bit: true },
+	'checksum v1, 32 bits': { ...plain, checksum: 'v1' },
+	'checksum v1, asynchronous': { ...plain, checksum: 'v1', hasAsyncCommit: true },
+	'checksum v2, 32 bits': { ...plain, checksum: 'v2' },
+	'checksum v2, 64 bits': { ...plain, checksum: 'v2', has64bit: true },
+	'checksum v3, 32 bits': { ...plain, checksum: 'v3' },
+	'checksum v3, 64 bits': { ...plain, checksum: 'v3', has64bit: true },
+	'checksum v3, asynchronous': { ...plain, checksum: 'v3', has64bit: true, hasAsyncCommit: true },
+};
+
+const it = canMount && programs('mke2fs', 'e2fsck', 'debugfs') ? test : test.skip;
+
+/** Metadata checksums make the kernel insist on v3, or turn it on: the other formats need an image without. */
+async function emptyImage(directory: string, format: JournalFormat): Promise<string> {
+	const features = format.checksum === 'v3' || format.checksum === 'v2' ? 'metadata_csum' : '^metadata_csum';
+	const size = format.has64bit ? '64bit' : '^64bit';
+	return makeImage(join(directory, 'image'), IMAGE_MIB, [
+		...['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1', '-O', `${features},${size}`],
+	]);
+}
+
+/** The target blocks as Noonmark reads them, or the error's family. */
+function readTargets(image: string): string[] | string {
+	const device = FileDevice.open(image, 'read');
+	try {
+		const replayed = withJournal(device, readSuperblock(device));
+		return Array.from({ length: TARGETS }, (_, i) => {
+			const block = Buffer.alloc(BLOCK_BYTES);
+			replayed.read((FIRST_TARGET + i) * BLOCK_BYTES, block);
+			return block.toString('latin1');
+		});
+	} catch (error) {
+		if (!(error instanceof NoonmarkError)) throw error;
+		return error.family;
+	} finally {
+		device.close();
+	}
+}
+
+function targetsInFile(image: string): string[] {
+	const bytes = readFileSync(image);
+	return Array.from({ length: TARGETS }, (_, i) =>
+		bytes.toString('latin1', (FIRST_TARGET + i) * BLOCK_BYTES, (FIRST_TARGET + i + 1) * BLOCK_BYTES),
+	);
+}
+
+/** The same after the kernel mounted a copy, or `corrupt` where it would not. */
+async function kernelTargets(directory: string, image: string): Promise<string[] | string> {
+	const copy = join(directory, 'kernel');
+	copyFileSync(image, copy);
+	try {
+		await withKernelMount(copy, 'rw', async () => {});
+	} catch (error) {
+		if (!String(error).includes('mount')) throw error;
+		return 'corrupt';
+	}
+	return targetsInFile(copy);
+}
+
+async function toolTargets(directory: string, image: string, tool: 'e2fsck' | 'debugfs'): Promise<string[]> {
+	const copy = join(directory, tool);
+	copyFileSync(image, copy);
+	if (tool === 'e2fsck') await run('e2fsck', ['-fy', '-E', 'journal_only', copy]);
+	else await run('debugfs', ['-w', '-R', 'journal_run', copy]);
+	return targetsInFile(copy);
+}
+
+function randomTransaction(random: Random, index: number): Transaction {
+	const target = () => FIRST_TARGET + random.integer(TARGETS);
+	const blocks = new Set(Array.from({ length: 1 + random.integer(20) }, target));
+	return {
+		writes: [...blocks].map((block) => {
+			const content = Buffer.alloc(BLOCK_BYTES, `block ${block} transaction ${index} `);
+			if (random.integer(5) === 0) content.writeUInt32BE(0xc03b3998, 0);
+			return { block, content };
+		}),
+		revokes: Array.from({ length: random.integer(4) }, target),
+		isCommitted: true,
+		timeSec: 1000 + index,
+	};
+}
+
+/** Sometimes the last is not committed; sometimes it wraps round the end of the log, or its numbers round 2^32. */
+function randomLog(random: Random, blockCount: number): Log {
+	const transactions = Array.from({ length: 1 + random.integer(12) }, (_, i) => randomTransaction(random, i));
+	if (random.integer(3) === 0) transactions[transactions.length - 1] = { ...transactions.at(-1)!, isCommitted: false };
+	return {
+		sequence: random.pick([1, 7, 0xfffffffe, 0x7fffffff]),
+		...(random.integer(2) === 0 ? {} : { startBlock: blockCount - 1 - random.integer(60) }),
+		transactions,
+	};
+}
+
+const JOURNAL_BLOCKS = 1024;
+
+for (const [name, format] of Object.entries(formats)) {
+	it(`${name}: logs with revokes, escapes and wraps read as the kernel, e2fsck and debugfs replay them`, async (t) => {
+		const directory = temporaryDirectory(t);
+		const random = new Random(name.length * 1000 + 20261122);
+		t.log(`seed ${random.seed}`);
+		for (let round = 0; round < 3; round++) {
+			const image = await emptyImage(directory, format);
+			const log = randomLog(random, JOURNAL_BLOCKS);
+			await writeJournal(image, format, log);
+			const ours = readTargets(image);
+			t.deepEqual(ours, await kernelTargets(directory, image), 'kernel');
+			t.deepEqual(ours, await toolTargets(directory, image, 'e2fsck'), 'e2fsck');
+			if (format.checksum !== 'v1') t.deepEqual(ours, await toolTargets(directory, image, 'debugfs'), 'debugfs');
+		}
+	});
+}
+
+/** Three transactions with everything in them, then one byte changed. */
+const threeTransactions: Log = {
+	sequence: 10,
+	transactions: [0, 1, 2].map((index) => ({
+		writes: [0, 1, 2].map((i) => ({
+			block: FIRST_TARGET + index + i,
+			content: Buffer.alloc(BLOCK_BYTES, `block ${i} of transaction ${index} `),
+		})),
+		revokes: [FIRST_TARGET + 40 + index],
+		isCommitted: true,
+		timeSec: 1000 + index,
+	})),
+};
+
+interface Damage {
+	readonly kind: PlacedBlock['kind'];
+	readonly transaction: number;
+	readonly byte: number;
+	readonly value: number;
+}
+
+const sameVerdict = async (t: ExecutionContext, format: JournalFormat, damage: Damage) => {
+	const directory = temporaryDirectory(t);
+	const image = await emptyImage(directory, format);
+	const placed = await writeJournal(image, format, threeTransactions);
+	const victim = placed.find(({ kind, transaction }) => kind === damage.kind && transaction === damage.transaction)!;
+	editImage(image, (editor) =>
+		editor.patch(victim.at * BLOCK_BYTES, BLOCK_BYTES, (bytes) => {
+			bytes[damage.byte] = bytes[damage.byte]! ^ damage.value;
+		}),
+	);
+	t.deepEqual(readTargets(image), await kernelTargets(directory, image), JSON.stringify(damage));
+};
+
+const places: Record<string, Omit<Damage, 'transaction'>> = {
+	'descriptor: number of transaction': { kind: 'descriptor', byte: 11, value: 0x40 },
+	'descriptor: a tag': { kind: 'descriptor', byte: 15, value: 0x01 },
+	'descriptor: checksum': { kind: 'descriptor', byte: BLOCK_BYTES - 1, value: 0x01 },
+	'logged block': { kind: 'data', byte: 500, value: 0xff },
+	'revoke block: content': { kind: 'revoke', byte: 19, value: 0x01 },
+	'revoke block: checksum': { kind: 'revoke', byte: BLOCK_BYTES - 2, value: 0x80 },
+	'revoke block: size': { kind: 'revoke', byte: 13, value: 0x10 },
+	'commit block: number of transaction': { kind: 'commit', byte: 11, value: 0x40 },
+	'commit block: checksum': { kind: 'commit', byte: 16, value: 0x01 },
+	'commit block: type': { kind: 'commit', byte: 7, value: 0x40 },
+};
+
+for (const formatName of [
+	'no checksum, 32 bits',
+	'checksum v1, 32 bits',
+	'checksum v2, 64 bits',
+	'checksum v3, 64 bits',
+	'checksum v3, asynchronous',
+]) {
+	it(`${formatName}: damage gets the kernel's verdict`, async (t) => {
+		for (const place of Object.values(places)) {
+			for (const transaction of [0, 2]) await sameVerdict(t, formats[formatName]!, { ...place, transaction });
+		}
+	});
+}
