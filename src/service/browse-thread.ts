@@ -7,33 +7,43 @@ import { type BrowseCopy, BrowseTree } from '../fuse/browse-tree.ts';
 import { runSession } from '../fuse/session.ts';
 import { ShadowDevices } from './device-spec.ts';
 import { OrderTaker } from './mailbox.ts';
-import type { BrowsableCopy, BrowseOrder, BrowseThreadSetup } from './messages.ts';
+import type { BrowsableCopy, BrowseOrder, BrowseThreadSetup, ShownCopies } from './messages.ts';
 
 const log = createDebug('noonmark:service:browse');
 const setup = workerData as BrowseThreadSetup;
 const orders = new OrderTaker<BrowseOrder>(setup.mailbox);
 const devices = new ShadowDevices();
-const tree = new BrowseTree();
+/** For the metadata of one copy; a thread keeps the 16 copies open that were used last. */
+const CACHE_BYTES = 8 << 20;
 
-function show(copies: readonly BrowsableCopy[]): void {
-	tree.setCopies(copies.map(browseCopy));
+const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
+const tree = new BrowseTree({ log: note });
+
+function show({ copies, changedAtMs }: ShownCopies): void {
+	tree.setCopies(copies.map(browseCopy), changedAtMs);
 	devices.release(copies.map(({ device }) => device));
 }
 
 function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): BrowseCopy {
 	const view = devices.open(device);
-	return { number, name, createdAtMs, open: () => ExtFileSystem.open(view), isGone: () => view.isGone() };
+	return {
+		number,
+		name,
+		createdAtMs,
+		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
+		isGone: () => view.isGone(),
+	};
 }
 
-show(setup.copies);
+show(setup.shown);
 runSession({
 	fd: setup.fuseFd,
 	wakeFd: orders.wakeFd,
 	handler: tree,
 	betweenRequests: () => {
-		orders.takeAll(({ copies }) => show(copies));
+		orders.takeAll(({ shown }) => show(shown));
 		return -1;
 	},
-	log: (message, error) => log('%s: %s', message, messageOf(error)),
+	log: note,
 });
 devices.close();

@@ -1,5 +1,5 @@
-import { FileDevice } from '../block/file-device.ts';
 import type { BlockDevice } from '../block/device.ts';
+import { FileDevice } from '../block/file-device.ts';
 import { DiffAreaReader, ShadowView } from '../diff/shadow-view.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 

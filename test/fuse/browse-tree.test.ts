@@ -21,7 +21,7 @@ function serveBrowse(t: ExecutionContext, data: CopiesState | { stateFile: strin
 	mkdirSync(mountPoint);
 	const handlerModule = new URL('./browse-server.js', import.meta.url).href;
 	return serveMount(t, {
-		...{ mountPoint, root: 'directory', source: 'noonmark', readOnly: true, threads: 2 },
+		...{ mountPoint, root: 'directory', source: 'noonmark', readOnly: true, allowOther: true, threads: 2 },
 		...{ handlerModule, handlerData: data },
 	});
 }
