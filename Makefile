@@ -12,6 +12,9 @@ test: build/.done .tools
 	npx biome ci
 	npx ava $(REPORTER) $(TESTS)
 
+demo: build/.done .tools
+	images/demo.sh
+
 images: build/.done .tools
 	node build/images/main.js
 
@@ -36,4 +39,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test images clean .tools
+.PHONY: all check test demo images clean .tools
