@@ -18,6 +18,9 @@ demo: build/.done .tools
 images: build/.done .tools
 	node build/images/main.js
 
+bench: build/.done .tools
+	node build/test/bench/main.js
+
 clean:
 	rm -rf build node_modules/.tools
 
@@ -39,4 +42,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo images clean .tools
+.PHONY: bench all check test demo images clean .tools

@@ -89,13 +89,8 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));
-	t.deepEqual(
-		(await noonmarkJson<{ shadowCopies: unknown[] }>(['delete', image, copy.id])).shadowCopies,
-		[{ ...copy, preservedBytes: ((await volume.list())[0] ?? copy).preservedBytes }].map((gone) => ({
-			...gone,
-			preservedBytes: gone.preservedBytes,
-		})),
-	);
+	const listed = await volume.list();
+	t.deepEqual(await noonmarkJson(['delete', image, copy.id]), { shadowCopies: listed });
 });
 
 test('maximum sizes', (t) => {
