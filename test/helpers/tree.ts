@@ -93,6 +93,16 @@ export async function treeOfDirectory(directory: string): Promise<TreeEntry[]> {
 	return sorted(lines.map((line) => JSON.parse(line) as TreeEntry));
 }
 
+/** statfs(2) of a mounted tree, in the form of ExtFileSystem.statfs. */
+export async function statfsOfDirectory(mountPoint: string) {
+	const output = await runOk('stat', ['-f', '-c', '%S %b %f %a %c %d', mountPoint]);
+	const [blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles] = output
+		.toString()
+		.split(' ')
+		.map(Number);
+	return { blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles, nameMaxBytes: 255 };
+}
+
 /** The same manifest through Noonmark's reader. */
 export function treeOfFileSystem(fs: ExtFileSystem): TreeEntry[] {
 	const entries: TreeEntry[] = [];
