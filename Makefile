@@ -1,6 +1,9 @@
 # Every target works on a fresh clone: what is missing is installed first (npm packages; Debian packages where root).
 REPORTER ?=
 TESTS ?=
+SECONDS ?= 60
+SEED ?= 1
+DIRECTORY ?= build/images/built
 
 all: build/.done
 
@@ -12,8 +15,11 @@ test: build/.done .tools
 	npx biome ci
 	npx ava $(REPORTER) $(TESTS)
 
+fuzz: build/.done .tools
+	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
+
 images: build/.done .tools
-	node build/images/main.js
+	node build/images/main.js $(DIRECTORY)
 
 clean:
 	rm -rf build node_modules/.tools
@@ -36,4 +42,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test images clean .tools
+.PHONY: fuzz all check test images clean .tools

@@ -9,10 +9,11 @@ import { runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { inodeAt, statfsOfDirectory, treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
+const only = process.env.MATRIX ? new RegExp(process.env.MATRIX) : /./;
 const canRun = canMount && programs('mke2fs', 'tune2fs', 'debugfs', 'setfattr', 'python3');
 const it = canRun ? test.serial : test.serial.skip;
 
-for (const [name, { isDirty, kernelCannot }] of Object.entries(matrix)) {
+for (const [name, { isDirty, kernelCannot }] of Object.entries(matrix).filter(([name]) => only.test(name))) {
 	it(name, async (t) => {
 		t.timeout(60_000);
 		const directory = temporaryDirectory(t);
