@@ -28,11 +28,14 @@ export class SegmentStore {
 		return sum;
 	}
 
-	/** Bytes that the host file system has given to all files of the directory. */
+	/**
+	 * Bytes that the host file system has given to the segments. Only to them: other names in the directory may be mount
+	 * points, the live device's among them, and asking that one from here would wait for this very thread.
+	 */
 	get allocatedBytes(): number {
-		return readdirSync(this.#directory, { withFileTypes: true })
-			.filter((entry) => entry.isFile())
-			.map(({ name }) => statSync(join(this.#directory, name), { throwIfNoEntry: false })?.blocks ?? 0)
+		return [...this.#lengths.keys()]
+			.flatMap((epoch) => [this.#path(epoch), this.#placesPath(epoch)])
+			.map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0)
 			.reduce((sum, blocks) => sum + blocks * 512, 0);
 	}
 

@@ -2,11 +2,11 @@ import { constants } from 'node:os';
 import { type ErrorFamily, NoonmarkError } from '../errors.ts';
 
 export const {
-	EACCES,
 	EAGAIN,
 	EINTR,
 	EINVAL,
 	EIO,
+	ENAMETOOLONG,
 	ENODATA,
 	ENODEV,
 	ENOENT,
@@ -21,9 +21,13 @@ export const {
 	ESTALE,
 } = constants.errno;
 
+/** Not among Node's constants; the same number on every architecture of Linux but MIPS, PA-RISC and SPARC. */
+const ENOKEY = 126;
+
 /** Codes that say more than their family. */
 const BY_CODE: Readonly<Record<string, number>> = {
 	'copy-gone': ESTALE,
+	encrypted: ENOKEY,
 	'read-only': EROFS,
 	'storage-full': ENOSPC,
 };

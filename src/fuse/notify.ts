@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import type { NodeId } from './node-id.ts';
 import {
 	FUSE_NOTIFY_INVAL_ENTRY,
 	FUSE_NOTIFY_INVAL_INODE,
@@ -6,11 +7,6 @@ import {
 	invalInodeOut,
 	outHeader,
 } from './protocol.ts';
-
-export interface NodeId {
-	readonly high: number;
-	readonly low: number;
-}
 
 /**
  * Makes the kernel forget a name in a directory, and everything cached below it. Any thread may call it but one that

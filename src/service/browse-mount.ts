@@ -1,10 +1,9 @@
 import createDebug from 'debug';
 import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/mount.ts';
-import { invalidateEntry } from '../fuse/notify.ts';
+import { ROOT_NODE } from '../fuse/node-id.ts';
+import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
 
-const ROOT_NODE = { high: 0, low: 1 };
-
-import type { BrowsableCopy } from './messages.ts';
+import type { ShownCopies } from './messages.ts';
 import { BrowseThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service:browse');
@@ -20,13 +19,13 @@ export class BrowseMount {
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
 	readonly #threads = new Set<BrowseThread>();
-	#copies: readonly BrowsableCopy[];
+	#shown: ShownCopies;
 	#replacements = 0;
 	#onEnded!: () => void;
 
-	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, copies: readonly BrowsableCopy[]) {
+	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, shown: ShownCopies) {
 		this.mountPoint = options.mountPoint;
-		this.#copies = copies;
+		this.#shown = shown;
 		this.#mount = mountFuse({ ...options, root: 'directory', readOnly: true });
 		raiseReadAhead(this.#mount.majorMinor);
 		this.ended = new Promise((resolve) => {
@@ -36,11 +35,12 @@ export class BrowseMount {
 	}
 
 	/** From its return on the tree has these copies and no others. */
-	async show(copies: readonly BrowsableCopy[]): Promise<void> {
-		const gone = this.#copies.filter(({ number }) => !copies.some((copy) => copy.number === number));
-		this.#copies = copies;
-		await Promise.allSettled([...this.#threads].map((thread) => thread.show(copies)));
+	async show(shown: ShownCopies): Promise<void> {
+		const gone = this.#shown.copies.filter(({ number }) => !shown.copies.some((copy) => copy.number === number));
+		this.#shown = shown;
+		await Promise.allSettled([...this.#threads].map((thread) => thread.show(shown)));
 		for (const { name } of gone) invalidateEntry(this.#mount.fd, ROOT_NODE, Buffer.from(name));
+		invalidateInode(this.#mount.fd, ROOT_NODE);
 	}
 
 	/** Errors: refused `mount-busy` where somebody uses it and `detach` is not set. */
@@ -49,7 +49,7 @@ export class BrowseMount {
 	}
 
 	#startThread(): void {
-		const thread = new BrowseThread({ fuseFd: this.#mount.fd, copies: this.#copies });
+		const thread = new BrowseThread({ fuseFd: this.#mount.fd, shown: this.#shown });
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {
 			this.#threads.delete(thread);

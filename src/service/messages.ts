@@ -47,10 +47,16 @@ export interface BrowsableCopy {
 	readonly device: DeviceSpecification;
 }
 
+/** What the tree shows, and since when. */
+export interface ShownCopies {
+	readonly copies: readonly BrowsableCopy[];
+	readonly changedAtMs: number;
+}
+
 export interface BrowseThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly fuseFd: number;
-	readonly copies: readonly BrowsableCopy[];
+	readonly shown: ShownCopies;
 }
 
-export type BrowseOrder = { readonly kind: 'show'; readonly copies: readonly BrowsableCopy[] };
+export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };

@@ -42,7 +42,7 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const mountpoint = emptyDirectory(request.mountpoint, 'the mount point');
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
-	const live = madeOf(request.live ?? join(storage, 'live'));
+	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
 	mkdirSync(storage, { recursive: true, mode: 0o700 });

@@ -6,13 +6,13 @@ import { errorFromPlain, messageOf } from '../errors.ts';
 import type { RemoteDiffArea } from '../providers/system.ts';
 import { Mailbox } from './mailbox.ts';
 import type {
-	BrowsableCopy,
 	BrowseOrder,
 	BrowseThreadSetup,
 	CopyInDiffArea,
 	LiveOrder,
 	LiveThreadNews,
 	LiveThreadSetup,
+	ShownCopies,
 	StorageUse,
 } from './messages.ts';
 
@@ -125,7 +125,7 @@ export class BrowseThread {
 	}
 
 	/** From its return on the thread shows these copies and no others. */
-	show(copies: readonly BrowsableCopy[]): Promise<void> {
-		return this.#thread.mailbox.send({ kind: 'show', copies });
+	show(shown: ShownCopies): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'show', shown });
 	}
 }

@@ -21,7 +21,7 @@ import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { EventLog } from './event-log.ts';
 import { LiveDevice } from './live-device.ts';
-import type { BrowsableCopy } from './messages.ts';
+import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { MaximumSize, MountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { VolumePaths } from './runtime-directory.ts';
@@ -99,7 +99,7 @@ export class VolumeService {
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
 		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
-		this.#browse = new BrowseMount(options, this.#copies.map(browsable));
+		this.#browse = new BrowseMount(options, this.#shown());
 	}
 
 	/** Resolves when the live device or the tree is gone without having been asked to go. */
@@ -189,7 +189,11 @@ export class VolumeService {
 	/** Makes the tree show the copies that live. */
 	async showCopies(): Promise<void> {
 		this.#copies = await this.#provider.copies();
-		await this.#browse?.show(this.#copies.map(browsable));
+		await this.#browse?.show(this.#shown());
+	}
+
+	#shown(): ShownCopies {
+		return { copies: this.#copies.map(browsable), changedAtMs: this.#surroundings.nowMs() };
 	}
 
 	/**

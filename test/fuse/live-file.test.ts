@@ -21,6 +21,7 @@ function serveLive(t: ExecutionContext, sizeBytes: number, readOnly = false) {
 		root: 'file',
 		source: image,
 		readOnly: false,
+		allowOther: true,
 		handlerModule: new URL('./live-file-server.js', import.meta.url).href,
 		handlerData: { path: image, readOnly },
 	});

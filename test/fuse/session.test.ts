@@ -16,6 +16,7 @@ function serveFaulty(t: ExecutionContext, threads = 1) {
 		root: 'file',
 		source: 'faulty',
 		readOnly: true,
+		allowOther: true,
 		handlerModule: new URL('./faulty-server.js', import.meta.url).href,
 		handlerData: undefined,
 		threads,

@@ -1,0 +1,274 @@
+/**
+ * The tree that people browse: one directory for every shadow copy, named @GMT-YYYY.MM.DD-HH.MM.SS, with the files of
+ * the volume as they were.
+ *
+ * Only the root ever changes. The kernel keeps everything below for good; of the root it keeps the attributes for
+ * ROOT_VALID_SEC and the listing for as long as the root's modification time stays the same (AUTO_INVAL_DATA). So a
+ * change shows after a second even if nobody notifies the kernel, and at once if somebody does (invalidateInode for the
+ * root, invalidateEntry for a copy that went).
+ */
+import { LRUCache } from 'lru-cache';
+import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
+import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
+import { DirectoryReply } from './directory-reply.ts';
+import { ENTRY_BYTES, type Entry, encodeEntry } from './entry.ts';
+import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
+import { ExtTree } from './ext-tree.ts';
+import { inoLow, ROOT_NODE } from './node-id.ts';
+import * as protocol from './protocol.ts';
+import type { Request } from './request.ts';
+import type { RequestHandler } from './session.ts';
+
+/** A shadow copy as the tree shows it. */
+export interface BrowseCopy {
+	/** 1 to 2^31, never used again for another copy. */
+	readonly number: number;
+	/** Its directory: @GMT-YYYY.MM.DD-HH.MM.SS. */
+	readonly name: string;
+	readonly createdAtMs: number;
+	/** Opens its file system, at its first use. What it throws is what who enters the directory gets. */
+	open(): ExtFileSystem;
+	/** Whether it was deleted or lost, before setCopies could say so. */
+	isGone(): boolean;
+}
+
+export interface BrowseTreeOptions {
+	log(message: string, error: unknown): void;
+}
+
+const ROOT_VALID_SEC = 1;
+const BLOCK_SIZE_BYTES = 4096;
+const DT_DIR = 4;
+const NAME = /^@GMT-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.\d{2}$/;
+/** Each open copy has caches of its own; the one that was used least recently is closed, and opened again when asked for. */
+const MAX_OPEN_COPIES = 16;
+
+/** The listing's positions of "." and "..": a copy's position is its time's 14 digits, so that it never changes. */
+const DOTS = [
+	{ name: Buffer.from('.'), position: 1 },
+	{ name: Buffer.from('..'), position: 2 },
+];
+
+const WRITES: ReadonlySet<number> = new Set([
+	protocol.FUSE_SETATTR,
+	protocol.FUSE_SYMLINK,
+	protocol.FUSE_MKNOD,
+	protocol.FUSE_MKDIR,
+	protocol.FUSE_UNLINK,
+	protocol.FUSE_RMDIR,
+	protocol.FUSE_RENAME,
+	protocol.FUSE_RENAME2,
+	protocol.FUSE_LINK,
+	protocol.FUSE_WRITE,
+	protocol.FUSE_SETXATTR,
+	protocol.FUSE_REMOVEXATTR,
+	protocol.FUSE_CREATE,
+	protocol.FUSE_TMPFILE,
+	protocol.FUSE_FALLOCATE,
+	protocol.FUSE_COPY_FILE_RANGE,
+]);
+
+export class BrowseTree implements RequestHandler {
+	readonly features = {
+		flags:
+			protocol.FUSE_DO_READDIRPLUS |
+			protocol.FUSE_PARALLEL_DIROPS |
+			protocol.FUSE_NO_OPEN_SUPPORT |
+			protocol.FUSE_NO_OPENDIR_SUPPORT |
+			protocol.FUSE_CACHE_SYMLINKS |
+			protocol.FUSE_EXPORT_SUPPORT |
+			protocol.FUSE_POSIX_ACL |
+			protocol.FUSE_AUTO_INVAL_DATA,
+		flags2: 0,
+	};
+	readonly #log: BrowseTreeOptions['log'];
+	readonly #open = new LRUCache<number, ExtTree>({ max: MAX_OPEN_COPIES });
+	/** Copies whose trouble was logged. */
+	readonly #failed = new Set<number>();
+	#copies = new Map<number, BrowseCopy>();
+	#listed: readonly { readonly copy: BrowseCopy; readonly name: Buffer; readonly position: number }[] = [];
+	#changedAtMs = 0;
+
+	constructor(options: BrowseTreeOptions) {
+		this.#log = options.log;
+	}
+
+	/**
+	 * Says which copies there are, and when that last changed. Every thread that serves the mount must be told the same.
+	 * Errors: RangeError for a copy whose name or number cannot be shown (a bug of the caller).
+	 */
+	setCopies(copies: readonly BrowseCopy[], changedAtMs: number): void {
+		const listed = copies.map((copy) => {
+			if (!NAME.test(copy.name) || !(copy.number >= 1 && copy.number <= 2 ** 31)) {
+				throw new RangeError(`shadow copy ${copy.number}: ${copy.name} cannot be shown`);
+			}
+			return { copy, name: Buffer.from(copy.name), position: Number(copy.name.replace(/\D/g, '')) };
+		});
+		this.#listed = listed.sort((a, b) => a.position - b.position);
+		this.#copies = new Map(copies.map((copy) => [copy.number, copy]));
+		this.#changedAtMs = changedAtMs;
+		for (const number of this.#open.keys()) if (!this.#copies.has(number)) this.#open.delete(number);
+		for (const number of this.#failed) if (!this.#copies.has(number)) this.#failed.delete(number);
+	}
+
+	handle(request: Request, reply: Buffer): number {
+		if (WRITES.has(request.opcode)) return -EROFS;
+		if (request.opcode === protocol.FUSE_OPEN || request.opcode === protocol.FUSE_OPENDIR) return -ENOSYS;
+		if (request.nodeHigh === ROOT_NODE.high) return this.#handleRoot(request, reply);
+		const copy = this.#copies.get(request.nodeHigh);
+		if (!copy || copy.isGone()) return -ESTALE;
+		if (isParentOfCopy(request)) return answerEntry(reply, this.#rootEntry());
+		const tree = this.#treeOf(copy);
+		if (typeof tree !== 'number') return tree.handle(request, reply);
+		return request.nodeLow === ROOT_INODE ? this.#handleClosed(request, reply, copy, tree) : tree;
+	}
+
+	#handleRoot(request: Request, reply: Buffer): number {
+		switch (request.opcode) {
+			case protocol.FUSE_GETATTR:
+				return encodeAttrOut(reply, this.#rootAttributes(), ROOT_IDENTITY, ROOT_VALID_SEC);
+			case protocol.FUSE_STATX:
+				return encodeStatxOut(reply, this.#rootAttributes(), ROOT_IDENTITY, undefined, ROOT_VALID_SEC);
+			case protocol.FUSE_LOOKUP:
+				return this.#lookupCopy(request, reply);
+			case protocol.FUSE_READDIR:
+			case protocol.FUSE_READDIRPLUS:
+				return this.#listCopies(request, reply);
+			case protocol.FUSE_STATFS:
+				return answerEmptyStatfs(reply);
+			case protocol.FUSE_GETXATTR:
+				return -ENODATA;
+			case protocol.FUSE_LISTXATTR:
+				return answerNoXattrs(request, reply);
+			default:
+				return -ENOSYS;
+		}
+	}
+
+	#lookupCopy(request: Request, reply: Buffer): number {
+		const name = Buffer.from(request.name()).toString('latin1');
+		if (name === '.' || name === '..') return answerEntry(reply, this.#rootEntry());
+		const found = this.#listed.find(({ copy }) => copy.name === name)?.copy;
+		if (!found || found.isGone()) return -ENOENT;
+		const tree = this.#treeOf(found);
+		return answerEntry(reply, typeof tree === 'number' ? closedEntry(found) : tree.rootEntry());
+	}
+
+	/** Without the copies' attributes: they would open each copy, and most listings only want the names. */
+	#listCopies(request: Request, reply: Buffer): number {
+		const listing = new DirectoryReply(request, reply);
+		for (const { name, position } of DOTS) {
+			if (position > listing.position && listing.fits(name.length)) listing.add(name, ROOT_NODE, DT_DIR, position);
+		}
+		for (const { copy, name, position } of this.#listed) {
+			if (position <= listing.position || copy.isGone()) continue;
+			if (!listing.fits(name.length)) break;
+			listing.add(name, { high: copy.number, low: inoLow(copy.number, ROOT_INODE) }, DT_DIR, position);
+		}
+		return listing.sizeBytes;
+	}
+
+	/** The files of a copy, opened if need be, or minus errno where it cannot be. */
+	#treeOf(copy: BrowseCopy): ExtTree | number {
+		const known = this.#open.get(copy.number);
+		if (known) return known;
+		try {
+			const tree = new ExtTree(copy.number, copy.open());
+			tree.rootEntry(); // A copy whose root cannot be read is one that cannot be opened.
+			this.#open.set(copy.number, tree);
+			this.#failed.delete(copy.number);
+			return tree;
+		} catch (error) {
+			if (!this.#failed.has(copy.number)) this.#log(`${copy.name}: cannot be opened`, error);
+			this.#failed.add(copy.number);
+			return -errnoOf(error);
+		}
+	}
+
+	/** A copy that cannot be opened is there all the same, as a directory that cannot be entered. */
+	#handleClosed(request: Request, reply: Buffer, copy: BrowseCopy, errno: number): number {
+		if (request.opcode !== protocol.FUSE_GETATTR) return errno;
+		const { attributes, identity, attrValidSec } = closedEntry(copy);
+		return encodeAttrOut(reply, attributes, identity, attrValidSec);
+	}
+
+	#rootEntry(): Entry {
+		return {
+			node: ROOT_NODE,
+			attributes: this.#rootAttributes(),
+			identity: ROOT_IDENTITY,
+			entryValidSec: 0,
+			attrValidSec: ROOT_VALID_SEC,
+		};
+	}
+
+	#rootAttributes(): Attributes {
+		return plainDirectory(this.#changedAtMs, 2 + this.#copies.size);
+	}
+}
+
+const ROOT_IDENTITY: Identity = {
+	inoHigh: ROOT_NODE.high,
+	inoLow: ROOT_NODE.low,
+	blockSizeBytes: BLOCK_SIZE_BYTES,
+};
+
+/** LOOKUP of ".." in a copy's directory: the one way out of a copy, which its own file system knows nothing of. */
+function isParentOfCopy(request: Request): boolean {
+	if (request.opcode !== protocol.FUSE_LOOKUP || request.nodeLow !== ROOT_INODE) return false;
+	const name = request.name();
+	return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
+}
+
+function closedEntry(copy: BrowseCopy): Entry {
+	return {
+		node: { high: copy.number, low: ROOT_INODE },
+		attributes: plainDirectory(copy.createdAtMs, 2),
+		identity: {
+			inoHigh: copy.number,
+			inoLow: inoLow(copy.number, ROOT_INODE),
+			blockSizeBytes: BLOCK_SIZE_BYTES,
+		},
+		entryValidSec: 0,
+		attrValidSec: 0,
+	};
+}
+
+function plainDirectory(timeMs: number, linkCount: number): Attributes {
+	const sec = Math.floor(timeMs / 1000);
+	const nsec = Math.floor((timeMs - sec * 1000) * 1e6);
+	return {
+		mode: S_IFDIR | 0o555,
+		linkCount,
+		uid: 0,
+		gid: 0,
+		sizeBytes: BLOCK_SIZE_BYTES,
+		blocks512: 0,
+		atimeSec: sec,
+		atimeNsec: nsec,
+		mtimeSec: sec,
+		mtimeNsec: nsec,
+		ctimeSec: sec,
+		ctimeNsec: nsec,
+		deviceMajor: 0,
+		deviceMinor: 0,
+	};
+}
+
+function answerEntry(reply: Buffer, entry: Entry): number {
+	encodeEntry(reply, 0, entry);
+	return ENTRY_BYTES;
+}
+
+function answerEmptyStatfs(reply: Buffer): number {
+	reply.fill(0, 0, protocol.statfsOut.sizeBytes);
+	const sizes = { blockSizeBytes: BLOCK_SIZE_BYTES, fragmentSizeBytes: BLOCK_SIZE_BYTES, nameMaxBytes: 255 };
+	protocol.statfsOut.encode(sizes, reply);
+	return protocol.statfsOut.sizeBytes;
+}
+
+function answerNoXattrs(request: Request, reply: Buffer): number {
+	if (request.get(protocol.getxattrIn.fields.sizeBytes) > 0) return 0;
+	reply.fill(0, 0, protocol.getxattrOut.sizeBytes);
+	return protocol.getxattrOut.sizeBytes;
+}

@@ -1,0 +1,220 @@
+import { LRUCache } from 'lru-cache';
+import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
+import { type Inode, isDirectory } from '../ext/inode.ts';
+import { encodeAttrOut, encodeStatxOut, type Identity } from './attributes.ts';
+import { DirectoryReply } from './directory-reply.ts';
+import { ENTRY_BYTES, type Entry, encodeEntry, encodeNoEntry } from './entry.ts';
+import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO, ERANGE } from './errno.ts';
+import { inoLow, ROOT_NODE } from './node-id.ts';
+import {
+	FOREVER_SEC,
+	FUSE_GETATTR,
+	FUSE_GETXATTR,
+	FUSE_LISTXATTR,
+	FUSE_LOOKUP,
+	FUSE_LSEEK,
+	FUSE_READ,
+	FUSE_READDIR,
+	FUSE_READDIRPLUS,
+	FUSE_READLINK,
+	FUSE_STATFS,
+	FUSE_STATX,
+	getxattrIn,
+	getxattrOut,
+	lseekIn,
+	lseekOut,
+	MAX_CONTENT_BYTES,
+	readIn,
+	statfsOut,
+} from './protocol.ts';
+import type { Request } from './request.ts';
+
+const NAME_MAX_BYTES = 255;
+const DOT_DOT = Buffer.from('..');
+const TRUSTED = Buffer.from('trusted.');
+const MAX_INODES = 1024;
+
+/** DT_… by the type in an ext directory entry (EXT4_FT_…): unknown, file, directory, char, block, fifo, socket, link. */
+const DT_OF_FILE_TYPE = [0, 8, 4, 2, 6, 1, 12, 10] as const;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/**
+ * The files of one shadow copy, answered from its ext file system. Nothing in it ever changes, so the kernel may keep
+ * every answer, the names that do not exist among them.
+ */
+export class ExtTree {
+	readonly #copyNumber: number;
+	readonly #fs: ExtFileSystem;
+	/** Inodes that READ will ask for again, request after request. */
+	readonly #inodes = new LRUCache<number, Inode>({ max: MAX_INODES });
+
+	constructor(copyNumber: number, fs: ExtFileSystem) {
+		this.#copyNumber = copyNumber;
+		this.#fs = fs;
+	}
+
+	/** The copy's directory in the root, as a name leads to it. */
+	rootEntry(): Entry {
+		return this.#entry(this.#inode(ROOT_INODE));
+	}
+
+	/** Answers a request for a node of this copy. */
+	handle(request: Request, reply: Buffer): number {
+		const inode = this.#inode(request.nodeLow);
+		switch (request.opcode) {
+			case FUSE_READ:
+				return this.#read(request, reply, inode);
+			case FUSE_LOOKUP:
+				return this.#lookup(request, reply, inode);
+			case FUSE_GETATTR:
+				return encodeAttrOut(reply, inode, this.#identity(inode), FOREVER_SEC);
+			case FUSE_STATX:
+				return encodeStatxOut(reply, inode, this.#identity(inode), inode.birthtime, FOREVER_SEC);
+			case FUSE_READDIRPLUS:
+			case FUSE_READDIR:
+				return this.#readDirectory(request, reply, inode);
+			case FUSE_READLINK:
+				return this.#fs.readLink(inode).copy(reply);
+			case FUSE_GETXATTR:
+				return this.#getXattr(request, reply, inode);
+			case FUSE_LISTXATTR:
+				return this.#listXattrs(request, reply, inode);
+			case FUSE_LSEEK:
+				return this.#seek(request, reply, inode);
+			case FUSE_STATFS:
+				return this.#statfs(reply);
+			default:
+				return -ENOSYS;
+		}
+	}
+
+	#read(request: Request, reply: Buffer, file: Inode): number {
+		const lengthBytes = Math.min(request.get(readIn.fields.lengthBytes), MAX_CONTENT_BYTES);
+		return this.#fs.readFile(file, request.get(readIn.fields.byteOffset), reply.subarray(0, lengthBytes));
+	}
+
+	#lookup(request: Request, reply: Buffer, directory: Inode): number {
+		if (!isDirectory(directory)) {
+			// "." of a file: the kernel asks so for a node that an NFS client still holds and it has forgotten.
+			if (!isDot(request.name())) return -ENOTDIR;
+			encodeEntry(reply, 0, this.#entry(directory));
+			return ENTRY_BYTES;
+		}
+		const name = request.name();
+		if (name.length > NAME_MAX_BYTES) return -ENAMETOOLONG;
+		const inodeNumber = this.#fs.lookup(directory, name);
+		if (inodeNumber === undefined) return encodeNoEntry(reply, FOREVER_SEC);
+		encodeEntry(reply, 0, this.#entry(this.#inode(inodeNumber)));
+		return ENTRY_BYTES;
+	}
+
+	#readDirectory(request: Request, reply: Buffer, directory: Inode): number {
+		const listing = new DirectoryReply(request, reply);
+		try {
+			this.#list(listing, directory);
+		} catch (error) {
+			// What was read before the damage is shown first; the next request starts at the damage and gets the error.
+			if (listing.sizeBytes === 0) throw error;
+		}
+		return listing.sizeBytes;
+	}
+
+	#list(listing: DirectoryReply, directory: Inode): void {
+		this.#fs.readDirectory(directory, listing.position, (name, inodeNumber, fileType, nextPosition) => {
+			if (!listing.fits(name.length)) return false;
+			const ino =
+				directory.number === ROOT_INODE && DOT_DOT.equals(name)
+					? ROOT_NODE
+					: { high: this.#copyNumber, low: inoLow(this.#copyNumber, inodeNumber) };
+			const entry =
+				listing.plus && !isDot(name) && !DOT_DOT.equals(name) ? this.#readableEntry(inodeNumber) : undefined;
+			const type = entry ? (entry.attributes.mode >>> 12) & 15 : DT_OF_FILE_TYPE[fileType]!;
+			listing.add(name, ino, type, nextPosition, entry);
+			return true;
+		});
+	}
+
+	/** The entry of a listed name, or none where its inode is damaged: the name is listed, and stat of it then fails. */
+	#readableEntry(inodeNumber: number): Entry | undefined {
+		try {
+			return this.#entry(this.#fs.readInode(inodeNumber));
+		} catch {
+			return undefined;
+		}
+	}
+
+	#getXattr(request: Request, reply: Buffer, inode: Inode): number {
+		const value = this.#fs.getXattr(inode, request.name(getxattrIn.sizeBytes));
+		return value ? answerXattr(request, reply, value) : -ENODATA;
+	}
+
+	/** As the kernel's ext4, "trusted." names are shown to root alone. */
+	#listXattrs(request: Request, reply: Buffer, inode: Inode): number {
+		const { uid } = request;
+		const names = this.#fs
+			.listXattrs(inode)
+			.filter((name) => uid === 0 || !name.subarray(0, TRUSTED.length).equals(TRUSTED));
+		return answerXattr(request, reply, Buffer.concat(names.flatMap((name) => [name, NUL])));
+	}
+
+	#seek(request: Request, reply: Buffer, file: Inode): number {
+		const whence = request.get(lseekIn.fields.whence);
+		if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return -EINVAL;
+		const what = whence === SEEK_DATA ? 'data' : 'hole';
+		const byteOffset = this.#fs.seek(file, request.get(lseekIn.fields.byteOffset), what);
+		if (byteOffset === undefined) return -ENXIO;
+		lseekOut.encode({ byteOffset }, reply);
+		return lseekOut.sizeBytes;
+	}
+
+	#statfs(reply: Buffer): number {
+		const statfs = this.#fs.statfs();
+		reply.fill(0, 0, statfsOut.sizeBytes);
+		statfsOut.encode({ ...statfs, fragmentSizeBytes: statfs.blockSizeBytes }, reply);
+		return statfsOut.sizeBytes;
+	}
+
+	#inode(inodeNumber: number): Inode {
+		const known = this.#inodes.get(inodeNumber);
+		if (known) return known;
+		const inode = this.#fs.readInode(inodeNumber);
+		this.#inodes.set(inodeNumber, inode);
+		return inode;
+	}
+
+	#entry(inode: Inode): Entry {
+		return {
+			node: { high: this.#copyNumber, low: inode.number },
+			attributes: inode,
+			identity: this.#identity(inode),
+			entryValidSec: FOREVER_SEC,
+			attrValidSec: FOREVER_SEC,
+		};
+	}
+
+	#identity(inode: Inode): Identity {
+		return {
+			inoHigh: this.#copyNumber,
+			inoLow: inoLow(this.#copyNumber, inode.number),
+			blockSizeBytes: this.#fs.superblock.blockSizeBytes,
+		};
+	}
+}
+
+const NUL = Buffer.alloc(1);
+
+function isDot(name: Uint8Array): boolean {
+	return name.length === 1 && name[0] === 0x2e;
+}
+
+/** The protocol of GETXATTR and LISTXATTR: asked with size 0, the answer is the size alone. */
+function answerXattr(request: Request, reply: Buffer, value: Buffer): number {
+	const roomBytes = request.get(getxattrIn.fields.sizeBytes);
+	if (roomBytes === 0) {
+		reply.fill(0, 0, getxattrOut.sizeBytes);
+		getxattrOut.encode({ sizeBytes: value.length }, reply);
+		return getxattrOut.sizeBytes;
+	}
+	return value.length > roomBytes ? -ERANGE : value.copy(reply);
+}

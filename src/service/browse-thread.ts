@@ -1,0 +1,49 @@
+/** A browse thread: serves the tree of shadow copies, beside others on the same mount. */
+import { workerData } from 'node:worker_threads';
+import createDebug from 'debug';
+import { messageOf } from '../errors.ts';
+import { ExtFileSystem } from '../ext/filesystem.ts';
+import { type BrowseCopy, BrowseTree } from '../fuse/browse-tree.ts';
+import { runSession } from '../fuse/session.ts';
+import { ShadowDevices } from './device-spec.ts';
+import { OrderTaker } from './mailbox.ts';
+import type { BrowsableCopy, BrowseOrder, BrowseThreadSetup, ShownCopies } from './messages.ts';
+
+const log = createDebug('noonmark:service:browse');
+const setup = workerData as BrowseThreadSetup;
+const orders = new OrderTaker<BrowseOrder>(setup.mailbox);
+const devices = new ShadowDevices();
+/** For the metadata of one copy; a thread keeps the 16 copies open that were used last. */
+const CACHE_BYTES = 8 << 20;
+
+const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
+const tree = new BrowseTree({ log: note });
+
+function show({ copies, changedAtMs }: ShownCopies): void {
+	tree.setCopies(copies.map(browseCopy), changedAtMs);
+	devices.release(copies.map(({ device }) => device));
+}
+
+function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): BrowseCopy {
+	const view = devices.open(device);
+	return {
+		number,
+		name,
+		createdAtMs,
+		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
+		isGone: () => view.isGone(),
+	};
+}
+
+show(setup.shown);
+runSession({
+	fd: setup.fuseFd,
+	wakeFd: orders.wakeFd,
+	handler: tree,
+	betweenRequests: () => {
+		orders.takeAll(({ shown }) => show(shown));
+		return -1;
+	},
+	log: note,
+});
+devices.close();
