@@ -7,6 +7,7 @@ import { run, runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 
 const test = canMount ? anyTest : anyTest.skip;
+const serialTest = canMount ? anyTest.serial : anyTest.skip;
 
 function serveFaulty(t: ExecutionContext, threads = 1) {
 	const path = join(temporaryDirectory(t), 'file');
@@ -77,7 +78,8 @@ test('unmounting ends every session that sleeps on the descriptor', async (t) =>
 	);
 });
 
-test('an idle session sleeps', async (t) => {
+// Serial: it measures the whole process, in which other tests of this file would run meanwhile.
+serialTest('an idle session sleeps', async (t) => {
 	const mount = serveFaulty(t, 2);
 	await runOk('stat', [mount.mountPoint]);
 	await new Promise((resolve) => setTimeout(resolve, 300));
