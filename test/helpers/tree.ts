@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { NoonmarkError } from '../../src/errors.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
+import { FLAG_ENCRYPT } from '../../src/ext/layout.ts';
 import { runOk } from './run.ts';
 
 export interface TreeEntry {
@@ -93,6 +94,16 @@ export async function treeOfDirectory(directory: string): Promise<TreeEntry[]> {
 	return sorted(lines.map((line) => JSON.parse(line) as TreeEntry));
 }
 
+/** statfs(2) of a mounted tree, in the form of ExtFileSystem.statfs. */
+export async function statfsOfDirectory(mountPoint: string) {
+	const output = await runOk('stat', ['-f', '-c', '%S %b %f %a %c %d', mountPoint]);
+	const [blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles] = output
+		.toString()
+		.split(' ')
+		.map(Number);
+	return { blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles, nameMaxBytes: 255 };
+}
+
 /** The same manifest through Noonmark's reader. */
 export function treeOfFileSystem(fs: ExtFileSystem): TreeEntry[] {
 	const entries: TreeEntry[] = [];
@@ -143,7 +154,8 @@ function describe(fs: ExtFileSystem, inode: Inode, path: string): TreeEntry {
 		mode: inode.mode.toString(8),
 		links: inode.linkCount,
 		owner: `${inode.uid}:${inode.gid}`,
-		sizeBytes: inode.sizeBytes,
+		// The kernel tells the length of what it shows of an encrypted target; the inode knows that of the ciphertext.
+		sizeBytes: type === 'symlink' && inode.flags & FLAG_ENCRYPT ? fs.readLink(inode).length : inode.sizeBytes,
 		blocks512: inode.blocks512,
 		times: {
 			atime: time(inode.atimeSec, inode.atimeNsec),
@@ -175,6 +187,8 @@ function describeContent(fs: ExtFileSystem, file: Inode): { data: [number, numbe
 				at += count;
 			}
 		};
+		// An empty file too is opened by the other side, and may be refused.
+		fs.readFile(file, 0, part.subarray(0, 0));
 		const data = dataRanges(fs, file);
 		for (const [start, end] of data) update(start, end);
 		if (file.sizeBytes <= WHOLE_BYTES) update(0, file.sizeBytes);
