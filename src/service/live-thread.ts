@@ -16,6 +16,8 @@ import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
 import { volumeStamp } from './volume-stamp.ts';
 
+const DRAIN_RETRY_MS = 1000;
+
 const log = createDebug('noonmark:service:live');
 const setup = workerData as LiveThreadSetup;
 const orders = new OrderTaker<LiveOrder>(setup.mailbox);
@@ -85,7 +87,17 @@ function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: numb
 		}
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
-		return live.drainIfDue();
+		return drainIfDue();
+	};
+
+	/** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */
+	const drainIfDue = () => {
+		try {
+			return live.drainIfDue();
+		} catch (error) {
+			log('held writes: %s', messageOf(error));
+			return DRAIN_RETRY_MS;
+		}
 	};
 
 	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : live;

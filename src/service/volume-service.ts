@@ -45,6 +45,7 @@ export class VolumeService {
 	readonly #provider: Provider;
 	#browse: BrowseMount | undefined;
 	#copies: ProvidedCopy[] = [];
+	#creation: Promise<unknown> = Promise.resolve();
 	#ending = false;
 
 	/**
@@ -134,7 +135,9 @@ export class VolumeService {
 				],
 			};
 		};
-		const created = await this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		const creation = this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		this.#creation = Promise.allSettled([this.#creation, creation]);
+		const created = await creation;
 		await this.showCopies();
 		return this.#copies
 			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
@@ -209,6 +212,8 @@ export class VolumeService {
 	async end(): Promise<void> {
 		this.#ending = true;
 		try {
+			// A frozen file system cannot be taken down.
+			await this.#creation;
 			await this.#live.unmountData({ lazy: false });
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
@@ -222,6 +227,7 @@ export class VolumeService {
 	/** As end, but whoever still uses a mount may go on; resolves when the last of them has gone. */
 	async endLazily(): Promise<void> {
 		this.#ending = true;
+		await this.#creation;
 		await this.#live.unmountData({ lazy: true });
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });
