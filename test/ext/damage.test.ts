@@ -319,3 +319,15 @@ it('an xattr value in an inode that is none', isContained, IN_BLOCK, 'xattr-inod
 	const inode = inodeAt(fs, IN_BLOCK);
 	return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));
 });
+
+it('a size beyond 2^32 blocks: zeros to its end, and no hole without an end', async (t) => {
+	const image = new DamagedImage(await soundImage(t));
+	const sizeBytes = 2 ** 52 + 4096;
+	const fs = ExtFileSystem.open(image);
+	const file = { ...inodeAt(fs, FRAGMENTED), sizeBytes };
+	const into = Buffer.alloc(5000, 1);
+	t.is(fs.readFile(file, sizeBytes - 5000, into), 5000);
+	t.deepEqual(into, Buffer.alloc(5000));
+	t.is(fs.seek(file, 2 ** 51, 'data'), undefined);
+	t.is(fs.seek(file, 2 ** 51, 'hole'), 2 ** 51);
+});

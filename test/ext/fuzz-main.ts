@@ -25,6 +25,7 @@ try {
 	for (const name of IMAGES) {
 		const { path } = await buildImage(name, join(directory, 'image'));
 		targets.push([name, makeTarget(readFileSync(path))]);
+		console.log(`built ${name}`);
 	}
 	process.exitCode = fuzz(targets) === 0 ? 0 : 1;
 } finally {
