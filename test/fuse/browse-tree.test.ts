@@ -9,7 +9,7 @@ import { serveMount } from '../helpers/fuse-mount.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
-import { type TreeEntry, treeOfDirectory } from '../helpers/tree.ts';
+import { renumbered, treeOfDirectory } from '../helpers/tree.ts';
 import type { CopiesState, ServedCopy } from './browse-server.ts';
 
 const canRun = canMount && programs('mke2fs', 'setfattr', 'setfacl', 'getfacl', 'python3', 'setpriv');
@@ -39,15 +39,6 @@ function kernelView<T>(t: ExecutionContext, image: string, action: (mountPoint: 
 	const copy = join(temporaryDirectory(t), 'copy');
 	copyFileSync(image, copy);
 	return withKernelMount(copy, 'ro', action);
-}
-
-/** st_ino is ours to choose, as long as it is one-to-one: both trees with the number of the first path that has it. */
-function renumbered(tree: TreeEntry[]): TreeEntry[] {
-	const first = new Map<number, number>();
-	return tree.map((entry, index) => {
-		if (!first.has(entry.inode)) first.set(entry.inode, index);
-		return { ...entry, inode: first.get(entry.inode)! };
-	});
 }
 
 const FORMATS = { 'blocks of 4 KiB': ['-t', 'ext4', '-b', '4096'], 'blocks of 1 KiB': ['-t', 'ext3', '-b', '1024'] };

@@ -8,7 +8,7 @@ import { NoonmarkError } from '../../src/errors.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
 import { FLAG_ENCRYPT } from '../../src/ext/layout.ts';
-import { runOk } from './run.ts';
+import { type RunOptions, runOk } from './run.ts';
 
 export interface TreeEntry {
 	/** Bytes as Latin-1. The root is ".". */
@@ -88,8 +88,8 @@ entry(os.fsencode(sys.argv[1]), b'.')
 `;
 
 /** The manifest of a mounted tree, in the order of paths. */
-export async function treeOfDirectory(directory: string): Promise<TreeEntry[]> {
-	const output = await runOk('python3', ['-c', READ_TREE, directory]);
+export async function treeOfDirectory(directory: string, options?: RunOptions): Promise<TreeEntry[]> {
+	const output = await runOk('python3', ['-c', READ_TREE, directory], options);
 	const lines = output.toString('latin1').trim().split('\n');
 	return sorted(lines.map((line) => JSON.parse(line) as TreeEntry));
 }
@@ -102,6 +102,30 @@ export async function statfsOfDirectory(mountPoint: string) {
 		.split(' ')
 		.map(Number);
 	return { blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles, nameMaxBytes: 255 };
+}
+
+/** st_ino is ours to choose, as long as it is one-to-one: every number becomes the position of its first path. */
+export function renumbered(tree: readonly TreeEntry[]): TreeEntry[] {
+	const first = new Map<number, number>();
+	return tree.map((entry, index) => {
+		if (!first.has(entry.inode)) first.set(entry.inode, index);
+		return { ...entry, inode: first.get(entry.inode)! };
+	});
+}
+
+const DIFFERENCES_MAX = 20;
+
+/** What `deepEqual` would say of two large trees, in time and in few words: the first entries that are not the same. */
+export function treeDifferences(actual: readonly TreeEntry[], expected: readonly TreeEntry[]): string[] {
+	const texts = (tree: readonly TreeEntry[]) => new Map(tree.map((entry) => [entry.path, JSON.stringify(entry)]));
+	const [there, wanted] = [texts(actual), texts(expected)];
+	const differences: string[] = [];
+	for (const path of new Set([...wanted.keys(), ...there.keys()])) {
+		if (there.get(path) === wanted.get(path)) continue;
+		differences.push(`is ${there.get(path) ?? 'missing'}, should be ${wanted.get(path) ?? 'missing'}`);
+		if (differences.length === DIFFERENCES_MAX) break;
+	}
+	return differences;
 }
 
 /** The same manifest through Noonmark's reader. */
