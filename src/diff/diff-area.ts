@@ -29,8 +29,8 @@ const INDEX_NODES_MAX = 1 << 26;
 export interface DiffAreaOptions {
 	readonly directory: string;
 	readonly volumeSizeBytes: number;
-	/** How the volume looks now (see the catalog); null where that cannot be told. */
-	readonly volumeStamp: string | null;
+	/** How the volume looks now (see the catalog). */
+	readonly volumeStamp: string;
 	/** The most bytes that its files may take; null = unbounded. */
 	readonly maximumBytes: number | null;
 	/** 32 hexadecimal digits, for a new diff area. */
@@ -429,7 +429,7 @@ function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
 			`the volume has ${options.volumeSizeBytes} bytes, but ${options.directory} was made for ${catalog.volumeSizeBytes}; ${way}`,
 		);
 	}
-	if (catalog.volumeStamp !== null && options.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
+	if (catalog.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
 		throw refused(
 			'volume-changed',
 			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${options.volumeStamp}); ${way}`,

@@ -28,16 +28,13 @@ function open() {
 	if (!tryLockExclusive(volume.fd)) {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
-	const diffArea = DiffArea.open({
-		...setup.storage,
-		volumeSizeBytes: volume.sizeBytes,
-		volumeStamp: volumeStamp(setup.imagePath),
-	});
-	return { volume, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
+	const stamp = volumeStamp(setup.imagePath);
+	const diffArea = DiffArea.open({ ...setup.storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: stamp });
+	return { volume, stamp, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
 }
 
 /** Serves the mount until it is unmounted, then closes everything in order. */
-function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
+function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
 	becomeIoFlusher();
 	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
 	let heldUntilMs = 0;
@@ -110,7 +107,7 @@ function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: numb
 		log: (message, error) => log('%s: %s', message, messageOf(error)),
 	});
 	live.flush();
-	diffArea.close(setup.readOnly ? null : volumeStamp(setup.imagePath));
+	diffArea.close(setup.readOnly ? stamp : volumeStamp(setup.imagePath));
 	volume.close();
 }
 

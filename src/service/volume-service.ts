@@ -2,6 +2,7 @@
  * One volume, put together: the live device and the thread behind it, the data file system that is mounted from it, and
  * the tree of shadow copies. Lives in the main thread, which never waits for these mounts without being asynchronous.
  */
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import createDebug from 'debug';
 import type {
@@ -55,6 +56,12 @@ export class VolumeService {
 	static async start(plan: MountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
 		const { paths } = plan;
 		const events = new EventLog(join(paths.storage, 'events.jsonl'), surroundings.nowMs);
+		if (isInMemory(paths.storage)) {
+			events.note(
+				'storage-in-memory',
+				`${paths.storage} is in memory: at a reboot its shadow copies are lost; give another --storage`,
+			);
+		}
 		let service: VolumeService | undefined;
 		const thread = await LiveThread.start(
 			{
@@ -291,6 +298,11 @@ function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null 
 	if (size === 'unbounded') return null;
 	return 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
 }
+
+/** statfs(2)'s f_type of tmpfs (devtmpfs tells the same) and ramfs. */
+const IN_MEMORY = [0x01021994, 0x858458f6];
+
+const isInMemory = (path: string) => IN_MEMORY.includes(statfsSync(path).type);
 
 function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 	const nameOf = (label: unknown) => (label as ShadowCopy).name;

@@ -106,6 +106,12 @@ test('a block device that is mounted; one that is free', async (t) => {
 	await shell('echo one > "$1/file"', [volume.data]);
 	t.is((await noonmark(['create', device])).code, 0);
 	t.is((await noonmark(['unmount', device])).code, 0);
+	await shell('mount "$1" "$2"; touch "$2/behind"; umount "$2"', [device, volume.data]);
+	await refused(t, volume, args, {
+		code: 4,
+		error: 'volume-changed',
+		says: /left at superblock [0-9a-f]{8}, now it is at/,
+	});
 	await runOk('losetup', ['--detach', device]);
 });
 
