@@ -56,8 +56,8 @@ export type DiffAreaEvent =
 	  }
 	/** Copies whose content can no longer be told: what they read is damaged, missing, or could not be preserved. */
 	| { readonly kind: 'copies-lost'; readonly copies: readonly CatalogCopy[]; readonly fault: string }
-	/** A loss or eviction is not on record yet; opening the diff area finds it out again. */
-	| { readonly kind: 'catalog-unwritable'; readonly fault: string };
+	/** A loss or eviction is not on record in the storage yet; opening the diff area finds it out again. */
+	| { readonly kind: 'storage-unwritable'; readonly fault: string };
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -298,7 +298,7 @@ export class DiffArea {
 		}
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
 		for (const epoch of [...this.#segments.lengths.keys()]) {
-			if (epoch < oldestKept) this.#segments.remove(epoch);
+			if (epoch < oldestKept) this.#removeSegment(epoch);
 		}
 	}
 
@@ -340,12 +340,21 @@ export class DiffArea {
 		this.#endPage += segmentBytes / PAGE_BYTES;
 	}
 
+	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
+	#removeSegment(epoch: number): void {
+		try {
+			this.#segments.remove(epoch);
+		} catch (error) {
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+		}
+	}
+
 	/** For the path of a live write, which must not fail: the next catalog that is written tells the same. */
 	#tryWriteCatalog(): void {
 		try {
 			this.#writeCatalog(null);
 		} catch (error) {
-			this.#events.push({ kind: 'catalog-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
 		}
 	}
 

@@ -307,8 +307,8 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'copies-lost':
 			events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
 			return;
-		case 'catalog-unwritable':
-			events.note('catalog-unwritable', event.fault);
+		case 'storage-unwritable':
+			events.note('storage-unwritable', event.fault);
 			return;
 	}
 }
