@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import meow from 'meow';
-import { EXIT_USAGE, exitCodeOf, printError } from './output.ts';
+import { usage } from './arguments.ts';
+import { exitCodeOf, printError } from './output.ts';
 
 /** The commands: each in its file, loaded when it is asked for. */
 const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Promise<void> }>> = {
@@ -25,7 +26,8 @@ const HELP = `
 	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
 	  status [TARGET]              Show where things stand
 
-	TARGET is the image, the mount point, the live device, the data directory, or any path inside one of the directories.
+	TARGET is the image, the mount point, the live device, the data directory, the storage, or any path inside one of
+	the directories.
 	Every command takes --json, and --help for more.
 
 	Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 damaged.
@@ -37,8 +39,7 @@ async function main(argv: readonly string[]): Promise<void> {
 	const load = name === undefined ? undefined : COMMANDS[name];
 	if (load) return (await load()).run(rest);
 	const cli = meow(HELP, { importMeta: import.meta, argv, allowUnknownFlags: false });
-	process.stderr.write(name === undefined ? '' : `noonmark: ${cli.input[0]}: there is no such command\n`);
-	cli.showHelp(EXIT_USAGE);
+	usage(cli, name === undefined ? 'which command?' : `${name}: there is no such command`);
 }
 
 const argv = process.argv.slice(2);

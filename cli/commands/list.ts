@@ -1,7 +1,7 @@
 import { ask } from '../../src/control/client.ts';
 import type { ShadowCopyReport, StorageReport } from '../../src/control/messages.ts';
 import { findVolume, type RegisteredVolume, runningVolumes } from '../../src/service/runtime-directory.ts';
-import { JSON_FLAG, parse } from '../arguments.ts';
+import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine, sizeText, table } from '../output.ts';
 
 const HELP = `
@@ -19,6 +19,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [first, ...others] = cli.input;
 	const kind = first === 'storage' ? 'storage' : 'shadows';
 	const targets = first === 'shadows' || first === 'storage' ? others : cli.input;
+	if (targets.length > 1) usage(cli, 'one TARGET at most');
 	const volumes = targets[0] === undefined ? await runningVolumes() : [await findVolume(targets[0])];
 	await (kind === 'storage' ? listStorage(volumes, cli.flags.json) : listShadows(volumes, cli.flags.json));
 }

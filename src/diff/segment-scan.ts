@@ -62,45 +62,89 @@ export function scanSegment(path: string, identity: SegmentIdentity): SegmentCon
 function scanRecords(fd: number, path: string, identity: SegmentIdentity): SegmentContent {
 	const fileBytes = fstatSync(fd).size;
 	const page = Buffer.alloc(PAGE_BYTES);
-	if (fileBytes < PAGE_BYTES)
+	if (fileBytes < PAGE_BYTES) {
 		throw corrupt('segment-damaged', `${path}: has ${fileBytes} bytes, its header alone has ${PAGE_BYTES}`);
+	}
 	readSync(fd, page, 0, PAGE_BYTES, 0);
 	checkSegmentHeader(page, identity, path);
+	const records = walkHeads(fd, fileBytes, identity);
+	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
+	const durableBytes = Math.max(PAGE_BYTES, ...durableAfter(fd, fileBytes, endBytes, identity.epoch, records));
+	const isSound = ({ head, atBytes }: RecordAt) =>
+		atBytes < durableBytes || hasSoundContent(fd, head, atBytes + PAGE_BYTES, identity.chunkSizeBytes);
+	const torn = records.findIndex((record) => !isSound(record));
+	const sound = torn < 0 ? records : records.slice(0, torn);
+	const lengthBytes = sound.at(-1)?.endBytes ?? PAGE_BYTES;
+	if (lengthBytes < durableBytes) {
+		throw corrupt(
+			'segment-damaged',
+			`${path}: record ${sound.length} at byte ${lengthBytes} is damaged (durable up to ${durableBytes})`,
+		);
+	}
+	return { lengthBytes, nextSequence: sound.length, places: placesIn(sound, path, identity) };
+}
 
+interface RecordAt {
+	readonly head: RecordHead;
+	readonly atBytes: number;
+	readonly endBytes: number;
+}
+
+/** The records from the first on, as far as their headers are sound and the file reaches. */
+function walkHeads(fd: number, fileBytes: number, identity: SegmentIdentity): RecordAt[] {
+	const page = Buffer.alloc(PAGE_BYTES);
+	const records: RecordAt[] = [];
+	for (let atBytes = PAGE_BYTES; atBytes + PAGE_BYTES <= fileBytes; ) {
+		readSync(fd, page, 0, PAGE_BYTES, atBytes);
+		const head = decodeRecordHead(page, identity.epoch);
+		if (head?.sequence !== records.length) break;
+		const endBytes = atBytes + PAGE_BYTES + head.data.length * identity.chunkSizeBytes;
+		if (endBytes > fileBytes) break;
+		records.push({ head, atBytes, endBytes });
+		atBytes = endBytes;
+	}
+	return records;
+}
+
+/**
+ * The durable lengths that records tell of: those that were walked, and those behind the place where the walk ended. One
+ * behind it that says it was durable up to there tells damage from a torn tail.
+ */
+function* durableAfter(
+	fd: number,
+	fileBytes: number,
+	endBytes: number,
+	epoch: number,
+	records: readonly RecordAt[],
+): Generator<number> {
+	for (const { head } of records) yield head.durableBytes;
+	const page = Buffer.alloc(PAGE_BYTES);
+	for (let atBytes = endBytes; atBytes + PAGE_BYTES <= fileBytes; atBytes += PAGE_BYTES) {
+		readSync(fd, page, 0, PAGE_BYTES, atBytes);
+		const head = decodeRecordHead(page, epoch);
+		// A page of old content may look like a header; one of another segment does not fit its place.
+		if (head && head.sequence > records.length && head.durableBytes > endBytes && head.durableBytes <= atBytes) {
+			yield head.durableBytes;
+		}
+	}
+}
+
+function placesIn(records: readonly RecordAt[], path: string, identity: SegmentIdentity): Uint32Array {
 	const pagesPerChunk = identity.chunkSizeBytes / PAGE_BYTES;
 	const chunkCount = Math.ceil(identity.volumeSizeBytes / identity.chunkSizeBytes);
 	const places: number[] = [];
-	let lengthBytes = PAGE_BYTES;
-	let durableBytes = PAGE_BYTES;
-	let sequence = 0;
-	while (lengthBytes + PAGE_BYTES <= fileBytes) {
-		readSync(fd, page, 0, PAGE_BYTES, lengthBytes);
-		const head = decodeRecordHead(page, identity.epoch, sequence);
-		if (!head) break;
-		const endBytes = lengthBytes + PAGE_BYTES + head.data.length * identity.chunkSizeBytes;
-		durableBytes = Math.max(durableBytes, head.durableBytes);
-		if (endBytes > fileBytes) break;
-		if (lengthBytes >= durableBytes && !hasSoundContent(fd, head, lengthBytes + PAGE_BYTES, identity.chunkSizeBytes))
-			break;
-		for (const place of placesOf(head, lengthBytes / PAGE_BYTES, pagesPerChunk)) {
+	for (const { head, atBytes } of records) {
+		for (const place of placesOf(head, atBytes / PAGE_BYTES, pagesPerChunk)) {
 			if (place.chunkIndex >= chunkCount) {
 				throw corrupt(
 					'segment-damaged',
-					`${path}: record ${sequence} names chunk ${place.chunkIndex}, the volume has ${chunkCount}`,
+					`${path}: record ${head.sequence} names chunk ${place.chunkIndex}, the volume has ${chunkCount}`,
 				);
 			}
 			places.push(place.chunkIndex, place.page * 2 + (place.isZero ? 1 : 0));
 		}
-		lengthBytes = endBytes;
-		sequence++;
 	}
-	if (lengthBytes < durableBytes) {
-		throw corrupt(
-			'segment-damaged',
-			`${path}: record ${sequence} at byte ${lengthBytes} is damaged (durable up to ${durableBytes})`,
-		);
-	}
-	return { lengthBytes, nextSequence: sequence, places: Uint32Array.from(places) };
+	return Uint32Array.from(places);
 }
 
 function hasSoundContent(fd: number, head: RecordHead, contentBytesAt: number, chunkSizeBytes: number): boolean {

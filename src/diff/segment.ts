@@ -80,17 +80,21 @@ export function encodeSegmentHeader(identity: SegmentIdentity): Buffer {
  * Errors: corrupt `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
  */
 export function checkSegmentHeader(page: Buffer, expected: SegmentIdentity, path: string): void {
-	const header = segmentHeader.decode(page);
-	if (header.magic !== SEGMENT_MAGIC) throw corrupt('segment-damaged', `${path}: is no segment of a diff area`);
-	if (header.version !== SEGMENT_VERSION) {
+	const { fields } = segmentHeader;
+	if (fields.magic.read(page, 0) !== SEGMENT_MAGIC) {
+		throw corrupt('segment-damaged', `${path}: is no segment of a diff area`);
+	}
+	const version = fields.version.read(page, fields.version.at);
+	if (version !== SEGMENT_VERSION) {
 		throw unsupported(
 			'segment-version',
-			`${path}: has format version ${header.version}, this Noonmark reads version ${SEGMENT_VERSION}`,
+			`${path}: has format version ${version}, this Noonmark reads version ${SEGMENT_VERSION}`,
 		);
 	}
-	if (header.crc32 !== crc32(page.subarray(0, segmentHeader.fields.crc32.at))) {
+	if (fields.crc32.read(page, fields.crc32.at) !== crc32(page.subarray(0, fields.crc32.at))) {
 		throw corrupt('segment-damaged', `${path}: the checksum of its header is wrong`);
 	}
+	const header = segmentHeader.decode(page);
 	const same =
 		Buffer.compare(header.volumeId, expected.volumeId) === 0 &&
 		header.epoch === expected.epoch &&
@@ -125,21 +129,22 @@ export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer):
 	into.writeUInt32LE(crc32(into), HEADER_CRC_AT);
 }
 
-/** Decodes the header of the record with this sequence number; undefined where the page is not one (the log ends). */
-export function decodeRecordHead(page: Buffer, epoch: number, sequence: number): RecordHead | undefined {
-	const header = recordHeader.decode(page);
-	if (header.magic !== RECORD_MAGIC || header.epoch !== epoch || header.sequence !== sequence) return undefined;
+/** Decodes the header of a record of this epoch; undefined where the page is not one. */
+export function decodeRecordHead(page: Buffer, epoch: number): RecordHead | undefined {
+	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return undefined;
 	const stored = page.readUInt32LE(HEADER_CRC_AT);
 	page.writeUInt32LE(0, HEADER_CRC_AT);
 	const computed = crc32(page);
 	page.writeUInt32LE(stored, HEADER_CRC_AT);
-	if (stored !== computed || header.dataCount + header.zeroCount > RECORD_CHUNKS_MAX) return undefined;
+	if (stored !== computed) return undefined;
+	const header = recordHeader.decode(page);
+	if (header.epoch !== epoch || header.dataCount + header.zeroCount > RECORD_CHUNKS_MAX) return undefined;
 	const entry = (i: number): RecordEntry => ({
 		chunkIndex: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES),
 		crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
 	});
 	return {
-		sequence,
+		sequence: header.sequence,
 		durableBytes: header.durableBytes,
 		data: Array.from({ length: header.dataCount }, (_, i) => entry(i)),
 		zeros: Array.from({ length: header.zeroCount }, (_, i) => entry(header.dataCount + i)),

@@ -107,7 +107,11 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 		log: (message, error) => log('%s: %s', message, messageOf(error)),
 	});
 	live.flush();
-	diffArea.close(setup.readOnly ? stamp : volumeStamp(setup.imagePath));
+	try {
+		diffArea.close(setup.readOnly ? stamp : volumeStamp(setup.imagePath));
+	} catch (error) {
+		log('the diff area could not be closed in order: %s', messageOf(error)); // it is opened as after a crash
+	}
 	volume.close();
 }
 

@@ -3,6 +3,7 @@ import type { Server } from 'node:net';
 import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
+import { refused } from '../errors.ts';
 import { type MountRequest, planMount } from './mount-plan.ts';
 import { probeVolume } from './probe-volume.ts';
 import { makeVolumeDirectory, processStamp, register, socketPathIn, unregister } from './runtime-directory.ts';
@@ -86,5 +87,7 @@ async function answer(service: VolumeService, request: ControlRequest, unmounted
 			setImmediate(unmounted);
 			return status;
 		}
+		default:
+			throw refused('bad-request', `the volume service does not know ${JSON.stringify(request)}`);
 	}
 }

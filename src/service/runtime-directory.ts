@@ -3,7 +3,16 @@
  * A service that was killed leaves its directory behind; that is how the next mount finds what to clean up.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	realpathSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isListening } from '../control/client.ts';
 import { missing, refused } from '../errors.ts';
@@ -64,6 +73,8 @@ export function register(directory: string, volume: RunningVolume): void {
 
 export function unregister(directory: string): void {
 	rmSync(directory, { recursive: true, force: true });
+	const logPath = `${directory}.log`;
+	if (statSync(logPath, { throwIfNoEntry: false })?.size === 0) rmSync(logPath, { force: true });
 }
 
 /**

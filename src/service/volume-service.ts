@@ -120,11 +120,7 @@ export class VolumeService {
 	}
 
 	async create(): Promise<ShadowCopyReport[]> {
-		if (this.readOnly)
-			throw refused(
-				'read-only',
-				`${this.paths.image}: is mounted read-only, so it does not change; mount it without --read-only`,
-			);
+		if (this.readOnly) throw this.#isReadOnly('so there is nothing new to keep');
 		const setId = this.#surroundings.newUuid();
 		const describe = (frozenWriters: number): ShadowCopy => {
 			const createdAtMs = this.#surroundings.nowMs();
@@ -187,8 +183,9 @@ export class VolumeService {
 		return { volume, storage: await this.storage(), events: this.#events.last };
 	}
 
-	/** Deletes copies; returns those it deleted. Errors: missing `no-such-copy`, before anything is deleted. */
+	/** Deletes copies; returns those it deleted. Errors: refused `read-only`; missing `no-such-copy`, before any is deleted. */
 	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
+		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
 		const selected = select(this.#copies, which).map((provided) => this.#report(provided));
 		for (const { id } of selected) await this.#provider.delete(id);
@@ -255,6 +252,11 @@ export class VolumeService {
 				`${live}: mounted on ${others.join(', ')}; unmount that first: umount ${others.join(' ')}`,
 			);
 		}
+	}
+
+	#isReadOnly(consequence: string) {
+		const message = `${this.paths.image}: is mounted read-only and does not change, ${consequence}; mount it without --read-only`;
+		return refused('read-only', message);
 	}
 
 	#report({ copy, preservedBytes }: ProvidedCopy): ShadowCopyReport {

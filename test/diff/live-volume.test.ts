@@ -1,4 +1,4 @@
-import { truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
@@ -200,9 +200,30 @@ test('a torn tail is dropped when the diff area is opened', (t) => {
 	truncateSync(join(`${rig.image}.noonmark`, 'epoch-00000001.segment'), rig.diffArea.usedBytes - 8000);
 	rig.volume.write(0, before);
 	rig.crash();
+	t.deepEqual(rig.events, []);
 	t.is(rig.diffArea.usedBytes, sound);
 	t.deepEqual(rig.differences(), []);
 	t.deepEqual(rig.events, []);
+});
+
+test('damage in the middle of the newest segment is no torn tail, also after a crash', (t) => {
+	const rig = new Rig(t, { seed: 12, sizeBytes: 400_000 });
+	rig.create();
+	for (let i = 0; i < 5; i++) {
+		rig.write(i * 70_000, rig.random.bytes(20_000));
+		rig.liveVolume.flush();
+	}
+	const segment = join(`${rig.image}.noonmark`, 'epoch-00000001.segment');
+	const bytes = readFileSync(segment);
+	bytes.fill(0xee, 2 * 4096 + 32768, 2 * 4096 + 32768 + 7); // the header of the second record
+	writeFileSync(segment, bytes);
+	rig.crash();
+	t.deepEqual(
+		rig.events.map((event) => event.kind),
+		['copies-lost'],
+	);
+	rig.copies.clear();
+	t.deepEqual(rig.differences(), []);
 });
 
 test('a segment that is damaged or missing loses the copies that read it, and no other', (t) => {

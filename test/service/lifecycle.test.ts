@@ -178,6 +178,7 @@ test('read-only: copies can be read, nothing can be changed', async (t) => {
 	t.is(await read(join(copy.path, 'file')), 'one\n');
 	t.not((await run('touch', [join(volume.data, 'new')])).code, 0);
 	t.is((await noonmark(['create', volume.image])).code, 4);
+	t.is((await noonmark(['delete', volume.image, '--all'])).code, 4);
 	await noonmarkJson(['unmount', volume.image]);
 	t.is(statSync(volume.image).mtimeMs, before);
 	await volume.mount();
