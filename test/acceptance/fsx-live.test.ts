@@ -9,6 +9,7 @@ import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
 import { eventually, noonmark, TestVolume } from '../helpers/volume.ts';
+import { sha256OfFile } from './file-digest.ts';
 
 const canRun = canMount && programs('mke2fs', 'e2fsck', 'python3', 'fio', 'fallocate', 'fstrim');
 const test = canRun ? anyTest : anyTest.skip;
@@ -26,7 +27,7 @@ test('fio verifies what it writes while copies are made, read and deleted', asyn
 	const volume = new TestVolume(t, { sizeBytes: 256 << 20 });
 	await volume.mount('--max-size', 'unbounded');
 	await shell('head -c "$2" /dev/urandom > "$1/file"; sync "$1/file"', [volume.data, String(FILE_BYTES)]);
-	const expected = await sha256(join(volume.data, 'file'));
+	const expected = await sha256OfFile(join(volume.data, 'file'));
 	const oldest = await volume.create();
 
 	const [fioRounds, trims, reads, copies] = await together([
@@ -37,7 +38,7 @@ test('fio verifies what it writes while copies are made, read and deleted', asyn
 	]);
 	t.log(`${fioRounds} rounds of fio, ${trims} trims, ${copies} copies, the oldest read ${reads} times`);
 	t.true(fioRounds! > 0 && trims! > 0 && reads! > 0 && copies! > 2);
-	t.is(await sha256(join(oldest.path, 'file')), expected);
+	t.is(await sha256OfFile(join(oldest.path, 'file')), expected);
 
 	t.is((await noonmark(['unmount', volume.image])).code, 0);
 	await eventually('no mount or loop device is left', () => volume.leftovers().length === 0);
@@ -90,7 +91,7 @@ rm whole punched; sync --file-system .; fstrim .`;
 /** Reads a file of a copy that the volume no longer has. */
 async function readAgain(t: ExecutionContext, path: string, expected: string, goOn: () => boolean): Promise<number> {
 	let rounds = 0;
-	for (; goOn(); rounds++) t.is(await sha256(path), expected, `round ${rounds}`);
+	for (; goOn(); rounds++) t.is(await sha256OfFile(path), expected, `round ${rounds}`);
 	return rounds;
 }
 
@@ -100,9 +101,9 @@ async function makeAndDeleteCopies(t: ExecutionContext, volume: TestVolume, goOn
 	const random = new Random(SEED);
 	const lives: Promise<void>[] = [];
 	const lifeOf = async ({ id, path, name }: ShadowCopyReport) => {
-		const young = await sha256(join(path, 'file'));
+		const young = await sha256OfFile(join(path, 'file'));
 		await delay(random.integer(LIFE_MS_MAX));
-		t.is(await sha256(join(path, 'file')), young, name);
+		t.is(await sha256OfFile(join(path, 'file')), young, name);
 		await ask(socketPath, { verb: 'delete', which: { named: [id] } });
 	};
 	while (goOn()) {
@@ -114,16 +115,4 @@ async function makeAndDeleteCopies(t: ExecutionContext, volume: TestVolume, goOn
 	}
 	await Promise.all(lives);
 	return lives.length;
-}
-
-/** The digest of what a file's device has: pages that are cached are let go first. */
-async function sha256(path: string): Promise<string> {
-	const script = `
-import hashlib, os, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-digest = hashlib.sha256()
-while part := os.read(fd, 1 << 20): digest.update(part)
-print(digest.hexdigest())`;
-	return (await runOk('python3', ['-c', script, path])).toString().trim();
 }
