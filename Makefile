@@ -1,6 +1,9 @@
 # Every target works on a fresh clone: what is missing is installed first (npm packages; Debian packages where root).
 REPORTER ?=
 TESTS ?=
+SECONDS ?= 60
+SEED ?= 1
+DIRECTORY ?= build/images/built
 
 all: build/.done
 
@@ -12,8 +15,17 @@ test: build/.done .tools
 	npx biome ci
 	npx ava $(REPORTER) $(TESTS)
 
+demo: build/.done .tools
+	images/demo.sh
+
+fuzz: build/.done .tools
+	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
+
 images: build/.done .tools
-	node build/images/main.js
+	node build/images/main.js $(DIRECTORY)
+
+bench: build/.done .tools
+	node build/test/bench/main.js
 
 clean:
 	rm -rf build node_modules/.tools
@@ -36,4 +48,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test images clean .tools
+.PHONY: all check test demo fuzz images bench clean .tools

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import type { MountRequest } from '../../src/service/mount-plan.ts';
+import { type MountRequest, requireRoot } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
@@ -51,6 +51,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const maximumSize = parseMaximumSize(maxSize);
 	if (!maximumSize)
 		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
+	requireRoot();
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));

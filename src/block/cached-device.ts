@@ -30,7 +30,7 @@ export class CachedDevice implements BlockDevice {
 			const count = Math.min(into.length - done, line.length - inLine);
 			if (count <= 0)
 				throw new RangeError(`${into.length} bytes at ${byteOffset}, but the device has ${this.sizeBytes}`);
-			into.set(line.subarray(inLine, inLine + count), done);
+			line.copy(into, done, inLine, inLine + count);
 			done += count;
 		}
 	}

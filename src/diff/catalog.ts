@@ -31,8 +31,8 @@ export interface CatalogBody {
 	/** How long each kept segment is at least: what is missing of that is damage, not the torn tail of a power cut. */
 	readonly segments: readonly { readonly epoch: number; readonly durableBytes: number }[];
 	/**
-	 * How the volume looked when the diff area was closed in order, to notice that it was changed since; null while it
-	 * is open (and so after a crash) and for block devices, which keep no such time.
+	 * How the volume looked when the diff area was closed in order, in its owner's words, to notice that it was changed
+	 * since; null while it is open, and so after a crash.
 	 */
 	readonly volumeStamp: string | null;
 }

@@ -11,7 +11,7 @@
  * What happened is told in `takeEvents`.
  */
 import { mkdirSync } from 'node:fs';
-import { messageOf, refused } from '../errors.ts';
+import { ioError, messageOf, refused } from '../errors.ts';
 import { type CatalogBody, type CatalogCopy, readCatalog, writeCatalog } from './catalog.ts';
 import { ChunkIndex, type ChunkIndexShare } from './chunk-index.ts';
 import { EpochTable, PAGES_MAX } from './epoch-table.ts';
@@ -29,8 +29,8 @@ const INDEX_NODES_MAX = 1 << 26;
 export interface DiffAreaOptions {
 	readonly directory: string;
 	readonly volumeSizeBytes: number;
-	/** How the volume looks now (see the catalog); null where that cannot be told. */
-	readonly volumeStamp: string | null;
+	/** How the volume looks now (see the catalog). */
+	readonly volumeStamp: string;
 	/** The most bytes that its files may take; null = unbounded. */
 	readonly maximumBytes: number | null;
 	/** 32 hexadecimal digits, for a new diff area. */
@@ -56,8 +56,8 @@ export type DiffAreaEvent =
 	  }
 	/** Copies whose content can no longer be told: what they read is damaged, missing, or could not be preserved. */
 	| { readonly kind: 'copies-lost'; readonly copies: readonly CatalogCopy[]; readonly fault: string }
-	/** A loss or eviction is not on record yet; opening the diff area finds it out again. */
-	| { readonly kind: 'catalog-unwritable'; readonly fault: string };
+	/** A loss or eviction is not on record in the storage yet; opening the diff area finds it out again. */
+	| { readonly kind: 'storage-unwritable'; readonly fault: string };
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -74,7 +74,7 @@ export class DiffArea {
 	#endPage = 1;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
-	#events: DiffAreaEvent[] = [];
+	readonly #events: DiffAreaEvent[] = [];
 
 	/**
 	 * Opens the diff area in a directory, or makes one. Errors: refused `volume-changed`, `volume-resized`; those of
@@ -113,10 +113,9 @@ export class DiffArea {
 	}
 
 	/** What happened since the last call. */
-	takeEvents(): DiffAreaEvent[] {
-		const events = this.#events;
-		this.#events = [];
-		return events;
+	takeEvents(): readonly DiffAreaEvent[] {
+		if (this.#events.length === 0) return this.#events;
+		return this.#events.splice(0);
 	}
 
 	/** Bytes of chunks preserved in a copy's own epoch. */
@@ -140,7 +139,7 @@ export class DiffArea {
 
 	/**
 	 * Does what a commit can do before writes are held: the next segment, durable, by name too.
-	 * Errors: refused `too-many-copies`; those of the file system.
+	 * Where the disk is full the oldest copies go. Errors: refused `too-many-copies`; io `storage-unwritable`.
 	 */
 	prepareCommit(): void {
 		if (this.#copies.length >= COPIES_MAX) {
@@ -152,7 +151,21 @@ export class DiffArea {
 		if (this.#epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();
-		this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
+		while (!this.#prepared) {
+			try {
+				this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
+			} catch (error) {
+				this.#segments.remove(this.#epochs.nextEpoch);
+				if (!isNoSpace(error) || this.#copies.length === 0) {
+					throw ioError(
+						'storage-unwritable',
+						`${this.share.directory}: no segment can be made: ${messageOf(error)}`,
+						error,
+					);
+				}
+				this.#evictOldest('no-space');
+			}
+		}
 	}
 
 	/** Begins the new epoch: every write after this call is preserved for the new copy. Needs prepareCommit. */
@@ -238,8 +251,7 @@ export class DiffArea {
 			}
 			return undefined;
 		} catch (error) {
-			const code = (error as NodeJS.ErrnoException).code;
-			if (code === 'ENOSPC' || code === 'EDQUOT') return 'no-space';
+			if (isNoSpace(error)) return 'no-space';
 			this.#loseCopies(this.#copies, `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`);
 			this.#tryWriteCatalog();
 			return undefined;
@@ -286,7 +298,7 @@ export class DiffArea {
 		}
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
 		for (const epoch of [...this.#segments.lengths.keys()]) {
-			if (epoch < oldestKept) this.#segments.remove(epoch);
+			if (epoch < oldestKept) this.#removeSegment(epoch);
 		}
 	}
 
@@ -328,12 +340,21 @@ export class DiffArea {
 		this.#endPage += segmentBytes / PAGE_BYTES;
 	}
 
+	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
+	#removeSegment(epoch: number): void {
+		try {
+			this.#segments.remove(epoch);
+		} catch (error) {
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+		}
+	}
+
 	/** For the path of a live write, which must not fail: the next catalog that is written tells the same. */
 	#tryWriteCatalog(): void {
 		try {
 			this.#writeCatalog(null);
 		} catch (error) {
-			this.#events.push({ kind: 'catalog-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
 		}
 	}
 
@@ -344,6 +365,11 @@ export class DiffArea {
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		writeCatalog(directory, { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch, copies, segments, volumeStamp });
 	}
+}
+
+function isNoSpace(error: unknown): boolean {
+	const { code } = error as NodeJS.ErrnoException;
+	return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 function newCatalog(options: DiffAreaOptions): CatalogBody {
@@ -403,7 +429,7 @@ function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
 			`the volume has ${options.volumeSizeBytes} bytes, but ${options.directory} was made for ${catalog.volumeSizeBytes}; ${way}`,
 		);
 	}
-	if (catalog.volumeStamp !== null && options.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
+	if (catalog.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
 		throw refused(
 			'volume-changed',
 			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${options.volumeStamp}); ${way}`,

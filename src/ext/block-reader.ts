@@ -37,9 +37,9 @@ export class BlockReader {
 		return this.#metadata.view(block * blockSizeBytes, blockSizeBytes);
 	}
 
-	/** Copies metadata that lies within one block, which the caller has checked. */
-	copyMetadata(block: number, byteInBlock: number, into: Uint8Array): void {
-		this.#metadata.read(block * this.superblock.blockSizeBytes + byteInBlock, into);
+	/** A part of a metadata block that the caller has checked: never to be changed. */
+	metadataPart(block: number, byteInBlock: number, lengthBytes: number): Buffer {
+		return this.#metadata.view(block * this.superblock.blockSizeBytes + byteInBlock, lengthBytes);
 	}
 
 	/** Reads file data: `into` starts `byteInBlock` into block `block` and may run over the blocks after it. */

@@ -2,10 +2,21 @@ import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
 import { isDirectoryBlockSound } from './directory-checksum.ts';
 import { isNamed, NAME_AT, type RawEntryVisitor, walkEntries } from './directory-entry.ts';
+import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
+import { candidateBlocks, hashVersionOfRoot } from './htree.ts';
 import { INLINE_IN_BLOCK_FIELD_BYTES, inlineContent } from './inline-data.ts';
 import { type Inode, isDirectory } from './inode.ts';
-import { directoryEntryLayout, FILE_TYPE_DIRECTORY, FLAG_INLINE_DATA, MAX_FILE_TYPE } from './layout.ts';
+import {
+	directoryEntryLayout,
+	FILE_TYPE_DIRECTORY,
+	FLAG_CASEFOLD,
+	FLAG_ENCRYPT,
+	FLAG_INDEX,
+	FLAG_INLINE_DATA,
+	MAX_FILE_TYPE,
+} from './layout.ts';
+import { type NameHash, nameHasher } from './name-hash.ts';
 
 /**
  * Gets an entry; returns false to stop before it is consumed. `name` is a view, valid only during the call. `fileType`
@@ -51,24 +62,63 @@ export class Directories {
 		}
 	}
 
-	/** The inode number that the name has in this directory. */
+	/** The inode number that the name has in this directory, byte for byte (also where the kernel would fold case). */
 	lookup(directory: Inode, name: Uint8Array): number | undefined {
-		if (directory.flags & FLAG_INLINE_DATA) return this.#lookupInline(directory, name);
+		if (directory.flags & FLAG_ENCRYPT) return this.#lookupShown(directory, name);
+		if (directory.flags & FLAG_INLINE_DATA) return lookupInline(directory, name);
 		const blockCount = this.#blockCount(directory);
-		const { blockSizeBytes } = this.#blocks.superblock;
-		let found: number | undefined;
-		for (let fileBlock = 0; fileBlock < blockCount && found === undefined; fileBlock++) {
-			const bytes = this.#block(directory, fileBlock);
-			walkEntries(bytes, 0, bytes.length, directory.number, fileBlock * blockSizeBytes, (entry) => {
-				if (isNamed(bytes, entry, name)) found = bytes.readUInt32LE(entry + at.inode);
-				return found === undefined;
-			});
+		const indexed = this.#indexedBlocks(directory, blockCount, name);
+		if (indexed) {
+			for (const fileBlock of indexed) {
+				const found = this.#lookupInBlock(directory, fileBlock, name);
+				if (found !== undefined) return found;
+			}
+			return undefined;
 		}
+		for (let fileBlock = 0; fileBlock < blockCount; fileBlock++) {
+			const found = this.#lookupInBlock(directory, fileBlock, name);
+			if (found !== undefined) return found;
+		}
+		return undefined;
+	}
+
+	/** Where the directory's index says that the name can be; undefined where it has none, or none that is of use. */
+	#indexedBlocks(directory: Inode, blockCount: number, name: Uint8Array): number[] | undefined {
+		const { superblock } = this.#blocks;
+		const isIndexed = directory.flags & FLAG_INDEX && superblock.features.has('dir_index') && blockCount > 1;
+		// Hashes of names are those of their folded forms where case is folded. The dots are not in the index.
+		if (!isIndexed || directory.flags & FLAG_CASEFOLD || DOT.equals(name) || DOT_DOT.equals(name)) return undefined;
+		const blocks = candidateBlocks(
+			superblock,
+			(fileBlock) => (fileBlock < blockCount ? this.#block(directory, fileBlock) : undefined),
+			name,
+		);
+		return blocks?.every((fileBlock) => fileBlock < blockCount) ? blocks : undefined;
+	}
+
+	#lookupInBlock(directory: Inode, fileBlock: number, name: Uint8Array): number | undefined {
+		const bytes = this.#block(directory, fileBlock);
+		let found: number | undefined;
+		walkEntries(bytes, 0, bytes.length, directory.number, fileBlock * bytes.length, (entry) => {
+			if (isNamed(bytes, entry, name)) found = bytes.readUInt32LE(entry + at.inode);
+			return found === undefined;
+		});
+		return found;
+	}
+
+	/** By the names that `read` shows, which are not those on the disk. */
+	#lookupShown(directory: Inode, name: Uint8Array): number | undefined {
+		let found: number | undefined;
+		this.read(directory, 0, (shown, inodeNumber) => {
+			if (Buffer.compare(shown, name) === 0) found = inodeNumber;
+			return found === undefined;
+		});
 		return found;
 	}
 
 	#show(directory: Inode, bytes: Buffer, entry: number, nextPosition: number, visit: EntryVisitor): boolean {
-		const name = bytes.subarray(entry + NAME_AT, entry + NAME_AT + bytes[entry + at.nameLength]!);
+		const stored = bytes.subarray(entry + NAME_AT, entry + NAME_AT + bytes[entry + at.nameLength]!);
+		const name = directory.flags & FLAG_ENCRYPT ? this.#noKeyName(directory, bytes, entry, stored) : stored;
 		if (!isPresentable(name)) {
 			throw corrupt(
 				'directory-name',
@@ -77,6 +127,33 @@ export class Directories {
 		}
 		const type = this.#hasTypes ? bytes[entry + at.fileType]! : 0;
 		return visit(name, bytes.readUInt32LE(entry + at.inode), type <= MAX_FILE_TYPE ? type : 0, nextPosition);
+	}
+
+	#noKeyName(directory: Inode, bytes: Buffer, entry: number, stored: Buffer): Buffer {
+		if (DOT.equals(stored) || DOT_DOT.equals(stored)) return stored;
+		if (stored.length < MIN_ENCRYPTED_NAME_BYTES) {
+			throw corrupt(
+				'directory-name',
+				`directory inode ${directory.number}: an encrypted name of ${stored.length} bytes`,
+			);
+		}
+		return encodeNoKeyName(stored, this.#shownHash(directory, bytes, entry, stored));
+	}
+
+	/** The kernel finds a name without its key by its hash: stored with folded names, else computed, else zero. */
+	#shownHash(directory: Inode, bytes: Buffer, entry: number, stored: Buffer): NameHash {
+		if (directory.flags & FLAG_CASEFOLD) {
+			const hashAt = entry + ((NAME_AT + stored.length + 3) & ~3);
+			return hashAt + 8 > bytes.length
+				? NO_HASH
+				: { major: bytes.readUInt32LE(hashAt), minor: bytes.readUInt32LE(hashAt + 4) };
+		}
+		const { features, hashSeed, hashVersion, hashIsUnsigned, blockSizeBytes } = this.#blocks.superblock;
+		const isIndexed = (directory.flags & FLAG_INDEX) !== 0;
+		const isOneBlock = directory.sizeBytes === blockSizeBytes || (directory.flags & FLAG_INLINE_DATA) !== 0;
+		if (!features.has('dir_index') || !(isIndexed || isOneBlock)) return NO_HASH;
+		const version = isIndexed ? hashVersionOfRoot(this.#block(directory, 0)) : hashVersion;
+		return nameHasher(version, hashSeed, hashIsUnsigned)?.(stored) ?? NO_HASH;
 	}
 
 	#blockCount(directory: Inode): number {
@@ -113,20 +190,9 @@ export class Directories {
 			entry < position ? true : this.#show(directory, content, entry, next, visit),
 		);
 	}
-
-	#lookupInline(directory: Inode, name: Uint8Array): number | undefined {
-		if (DOT.equals(name)) return directory.number;
-		const content = inlineContent(directory);
-		if (DOT_DOT.equals(name)) return content.readUInt32LE(0);
-		let found: number | undefined;
-		walkInline(content, directory.number, (entry) => {
-			if (isNamed(content, entry, name)) found = content.readUInt32LE(entry + at.inode);
-			return found === undefined;
-		});
-		return found;
-	}
 }
 
+const NO_HASH: NameHash = { major: 0, minor: 0 };
 const DOT = Buffer.from('.');
 const DOT_DOT = Buffer.from('..');
 const PARENT_BYTES = 4;
@@ -136,6 +202,18 @@ function walkInline(content: Buffer, owner: number, visit: RawEntryVisitor): voi
 	const middle = INLINE_IN_BLOCK_FIELD_BYTES;
 	const goOn = walkEntries(content, PARENT_BYTES, middle, owner, 0, visit);
 	if (goOn) walkEntries(content, middle, content.length, owner, 0, visit);
+}
+
+function lookupInline(directory: Inode, name: Uint8Array): number | undefined {
+	if (DOT.equals(name)) return directory.number;
+	const content = inlineContent(directory);
+	if (DOT_DOT.equals(name)) return content.readUInt32LE(0);
+	let found: number | undefined;
+	walkInline(content, directory.number, (entry) => {
+		if (isNamed(content, entry, name)) found = content.readUInt32LE(entry + at.inode);
+		return found === undefined;
+	});
+	return found;
 }
 
 /** No path can hold an empty name, a slash or a NUL; the kernel's readdir answers EIO for them. */

@@ -45,6 +45,8 @@ export class ExtentTree {
 
 	/** The run that holds `fileBlock`, from there on. Errors: `corrupt` where the tree contradicts itself. */
 	runAt(inode: Inode, fileBlock: number): BlockRun {
+		// A damaged size can lie beyond what the tree can number: nothing is there.
+		if (fileBlock >= MAX_FILE_BLOCKS) return { block: 0, count: Number.MAX_SAFE_INTEGER - fileBlock };
 		let node = this.#root(inode);
 		let end = MAX_FILE_BLOCKS;
 		for (;;) {

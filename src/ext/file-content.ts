@@ -1,5 +1,6 @@
 import { corrupt, unsupported } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
+import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
 import { inlineContent } from './inline-data.ts';
 import { blockField, type Inode } from './inode.ts';
@@ -24,7 +25,16 @@ export class FileContent {
 	 * Errors: `unsupported` (`encrypted`) for content that only its key can show; `corrupt`; `io`.
 	 */
 	read(file: Inode, byteOffset: number, into: Uint8Array): number {
-		refuseEncoded(file);
+		if (file.flags & FLAG_ENCRYPT) {
+			throw unsupported('encrypted', `inode ${file.number}: its content is encrypted, and only its key can show it`);
+		}
+		return this.#read(file, byteOffset, into);
+	}
+
+	#read(file: Inode, byteOffset: number, into: Uint8Array): number {
+		if (file.flags & FLAG_EXTENTS && file.flags & FLAG_INLINE_DATA) {
+			throw corrupt('inode-flags', `inode ${file.number}: says that its data is both inline and in extents`);
+		}
 		const length = Math.max(0, Math.min(into.length, file.sizeBytes - byteOffset));
 		if (file.flags & FLAG_INLINE_DATA) {
 			return copyInline(inlineContent(file), byteOffset, into.subarray(0, length));
@@ -54,11 +64,26 @@ export class FileContent {
 		if (sizeBytes === 0 || sizeBytes >= this.#blocks.superblock.blockSizeBytes) {
 			throw corrupt('symlink-size', `inode ${number}: a symbolic link of ${sizeBytes} bytes`);
 		}
-		refuseEncoded(symlink);
+		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink(symlink);
 		if (this.#isFast(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
 		const target = Buffer.alloc(sizeBytes);
-		this.read(symlink, 0, target);
+		this.#read(symlink, 0, target);
 		return target;
+	}
+
+	/** What the kernel shows without the key: the encrypted target in the form of a name (fscrypt_get_symlink). */
+	#readEncryptedLink(symlink: Inode): Buffer {
+		const stored = Buffer.alloc(symlink.sizeBytes);
+		if (this.#isFast(symlink)) blockField(symlink).copy(stored);
+		else this.#read(symlink, 0, stored);
+		const length = stored.length < 2 ? 0 : stored.readUInt16LE(0);
+		if (length < MIN_ENCRYPTED_NAME_BYTES || 2 + length > stored.length) {
+			throw corrupt(
+				'symlink-size',
+				`inode ${symlink.number}: an encrypted target of ${length} bytes in ${stored.length}`,
+			);
+		}
+		return encodeNoKeyName(stored.subarray(2, 2 + length), { major: 0, minor: 0 });
 	}
 
 	/**
@@ -96,15 +121,6 @@ export class FileContent {
 			fileBlock += run.count;
 		}
 		return what === 'hole' ? file.sizeBytes : undefined;
-	}
-}
-
-function refuseEncoded(inode: Inode): void {
-	if (inode.flags & FLAG_ENCRYPT) {
-		throw unsupported('encrypted', `inode ${inode.number}: its content is encrypted, and only its key can show it`);
-	}
-	if (inode.flags & FLAG_EXTENTS && inode.flags & FLAG_INLINE_DATA) {
-		throw corrupt('inode-flags', `inode ${inode.number}: says that its data is both inline and in extents`);
 	}
 }
 

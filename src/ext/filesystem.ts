@@ -11,6 +11,7 @@ import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from './layout.ts';
 import { computeStatfs, type Statfs } from './statfs.ts';
 import { decodeSuperblock, type Superblock } from './superblock.ts';
 import { getXattr, listXattrs } from './xattr.ts';
+import { readXattrInode } from './xattr-inode.ts';
 
 export const ROOT_INODE = 2;
 const DEFAULT_CACHE_BYTES = 32 << 20;
@@ -93,9 +94,8 @@ export class ExtFileSystem {
 
 	/** The value as getxattr(2) gives it. */
 	getXattr(inode: Inode, name: Uint8Array): Buffer | undefined {
-		return getXattr(this.blocks, inode, name, () => {
-			throw unsupported('feature-ea_inode', `inode ${inode.number}: an attribute's value is in an inode of its own`);
-		});
+		const parts = { blocks: this.blocks, groups: this.groups, content: this.#content };
+		return getXattr(this.blocks, inode, name, (owner, entry) => readXattrInode(parts, owner, entry));
 	}
 
 	/** lseek(2) SEEK_DATA and SEEK_HOLE; undefined stands for ENXIO. */

@@ -31,7 +31,10 @@ export interface Inode {
 	readonly flags: number;
 	/** 0 where it has none. */
 	readonly xattrBlock: number;
-	/** The whole record: i_block is at 0x28; xattrs start at `xattrsAt`, which is the record's end where it has none. */
+	/**
+	 * The whole record: i_block is at 0x28; xattrs start at `xattrsAt`, which is the record's end where it has none. It is
+	 * a view of the metadata cache, never to be changed; who keeps many inodes for long keeps many lines of the cache.
+	 */
 	readonly record: Buffer;
 	readonly xattrsAt: number;
 }
@@ -59,8 +62,7 @@ export function readInode(blocks: BlockReader, groups: GroupDescriptors, number:
 	const group = Math.floor((number - 1) / superblock.inodesPerGroup);
 	const byteInTable = ((number - 1) % superblock.inodesPerGroup) * superblock.inodeSizeBytes;
 	const block = groups.get(group).inodeTable + Math.floor(byteInTable / superblock.blockSizeBytes);
-	const record = Buffer.allocUnsafe(superblock.inodeSizeBytes);
-	blocks.copyMetadata(block, byteInTable % superblock.blockSizeBytes, record);
+	const record = blocks.metadataPart(block, byteInTable % superblock.blockSizeBytes, superblock.inodeSizeBytes);
 	return decodeInode(superblock, number, record);
 }
 

@@ -56,6 +56,7 @@ export const superblockLayout = struct('superblock', 1024, {
 
 export const CREATOR_HURD = 1; // EXT4_OS_HURD
 export const CHECKSUM_TYPE_CRC32C = 1; // EXT4_CRC32C_CHKSUM
+export const FLAG_SIGNED_HASH = 0x1; // EXT2_FLAGS_SIGNED_HASH
 export const FLAG_UNSIGNED_HASH = 0x2; // EXT2_FLAGS_UNSIGNED_HASH
 
 /** A descriptor of 32 bytes has only the fields before 0x20. */

@@ -5,6 +5,7 @@ import {
 	BASE_INODE_BYTES,
 	CHECKSUM_TYPE_CRC32C,
 	CREATOR_HURD,
+	FLAG_SIGNED_HASH,
 	FLAG_UNSIGNED_HASH,
 	SHORT_DESCRIPTOR_BYTES,
 	SUPERBLOCK_CHECKSUM_AT,
@@ -49,7 +50,10 @@ export interface Superblock {
 	/** Where every metadata checksum starts from. */
 	readonly checksumSeed: number;
 	readonly hashSeed: Uint8Array;
+	readonly hashVersion: number;
+	/** Whether bytes over 127 counted as positive where the directories were hashed; once, nobody wrote that down. */
 	readonly hashIsUnsigned: boolean;
+	readonly hashSignIsKnown: boolean;
 
 	/** 0 where the journal is on another device. */
 	readonly journalInode: number;
@@ -91,7 +95,9 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		isHurd: raw.creatorOs === CREATOR_HURD,
 		checksumSeed: features.has('metadata_csum_seed') ? raw.checksumSeed : crc32c(0xffffffff, raw.uuid),
 		hashSeed: raw.hashSeed,
+		hashVersion: raw.defaultHashVersion,
 		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
+		hashSignIsKnown: (raw.flags & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH)) !== 0,
 		journalInode: raw.journalInode,
 	};
 }

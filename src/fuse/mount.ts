@@ -1,4 +1,5 @@
-import { closeSync, constants, openSync, realpathSync, type Stats, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
 import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
 import { findMount } from '../system/mountinfo.ts';
@@ -68,10 +69,10 @@ export function unmount(mountPoint: string, options: { readonly detach: boolean 
 
 /**
  * The last resort for a mount whose service hangs: every request fails with ECONNABORTED or ENOTCONN, and the sessions
- * return. The dead mount is still to be unmounted.
+ * return. The dead mount is still to be unmounted. False where the fusectl file system is not there, or not ours to use.
  */
-export function abortConnection(majorMinor: string): void {
-	writeFileSync(`/sys/fs/fuse/connections/${majorMinor.split(':')[1]}/abort`, '1');
+export function abortConnection(majorMinor: string): boolean {
+	return writeSysfs(`/sys/fs/fuse/connections/${majorMinor.split(':')[1]}/abort`, '1');
 }
 
 /**
@@ -79,8 +80,12 @@ export function abortConnection(majorMinor: string): void {
  * sysfs does not let us (not root, or read-only in a container).
  */
 export function raiseReadAhead(majorMinor: string): boolean {
+	return writeSysfs(`/sys/class/bdi/${majorMinor}/read_ahead_kb`, String(MAX_CONTENT_BYTES / 1024));
+}
+
+function writeSysfs(path: string, text: string): boolean {
 	try {
-		writeFileSync(`/sys/class/bdi/${majorMinor}/read_ahead_kb`, String(MAX_CONTENT_BYTES / 1024));
+		writeFileSync(path, text);
 		return true;
 	} catch {
 		return false;
@@ -89,31 +94,43 @@ export function raiseReadAhead(majorMinor: string): boolean {
 
 /** The real path of the mount point, found fit for a mount. */
 function checkMountPoint({ mountPoint, root }: MountOptions): string {
-	let path: string;
-	let stats: Stats;
-	try {
-		path = realpathSync(mountPoint);
-		stats = statSync(path);
-	} catch (error) {
-		throw mountPointError(mountPoint, error as NodeJS.ErrnoException);
-	}
+	const path = resolveMountPoint(mountPoint);
+	const stats = attempt(mountPoint, () => statSync(path));
 	if (root === 'directory' ? !stats.isDirectory() : !stats.isFile()) {
 		throw refused('wrong-mount-point', `${path}: is not a ${root === 'file' ? 'regular file' : root}`);
 	}
+	return path;
+}
+
+/**
+ * Looks into the mount table before it looks at the path: where a mount of ours is there already, whose service hangs or
+ * is this very process, even a stat of it would wait for ever.
+ */
+function resolveMountPoint(mountPoint: string): string {
+	const absolute = resolve(mountPoint);
+	const inParent = attempt(mountPoint, () => join(realpathSync(dirname(absolute)), basename(absolute)));
+	if (findMount(inParent)?.type === TYPE) throw alreadyMounted(inParent);
+	const path = attempt(mountPoint, () => realpathSync(inParent));
 	if (findMount(path)?.type === TYPE) throw alreadyMounted(path);
 	return path;
 }
 
-function mountPointError(path: string, error: NodeJS.ErrnoException): NoonmarkError {
-	if (error.code === 'ENOENT') return missing('no-mount-point', `${path}: there is no such file or directory`);
-	if (error.code === 'ENOTCONN') {
-		return refused('mount-point-busy', `${path}: a mount whose service has died is there; unmount it: umount ${path}`);
+function attempt<T>(path: string, action: () => T): T {
+	try {
+		return action();
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code === 'ENOENT') throw missing('no-mount-point', `${path}: there is no such file or directory`);
+		if (code === 'ENOTDIR') throw refused('wrong-mount-point', `${path}: a part of this path is not a directory`);
+		throw ioError('mount-failed', `${path}: cannot be used as a mount point: ${messageOf(error)}`, error);
 	}
-	return ioError('mount-failed', `${path}: cannot be used as a mount point: ${error.message}`, error);
 }
 
 const alreadyMounted = (path: string) =>
-	refused('mount-point-busy', `${path}: something is mounted there already; unmount it first: umount ${path}`);
+	refused(
+		'mount-point-busy',
+		`${path}: something is mounted there already (perhaps by a service that has died); unmount it first: umount ${path}`,
+	);
 
 function openDevice(): number {
 	try {

@@ -1,5 +1,5 @@
 /**
- * The wire format of FUSE 7.45 (include/uapi/linux/fuse.h): what the kernel writes into /dev/fuse and what it expects
+ * The wire format of FUSE 7.39 (include/uapi/linux/fuse.h): what the kernel writes into /dev/fuse and what it expects
  * back. Constants keep the kernel's names; structures are tables whose trailing comment is the kernel's field name.
  * Node ids and `unique` are opaque 64-bit values: they travel as two halves, so that no request costs a BigInt.
  */

@@ -16,6 +16,8 @@ import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
 import { volumeStamp } from './volume-stamp.ts';
 
+const DRAIN_RETRY_MS = 1000;
+
 const log = createDebug('noonmark:service:live');
 const setup = workerData as LiveThreadSetup;
 const orders = new OrderTaker<LiveOrder>(setup.mailbox);
@@ -26,16 +28,13 @@ function open() {
 	if (!tryLockExclusive(volume.fd)) {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
-	const diffArea = DiffArea.open({
-		...setup.storage,
-		volumeSizeBytes: volume.sizeBytes,
-		volumeStamp: volumeStamp(setup.imagePath),
-	});
-	return { volume, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
+	const stamp = volumeStamp(setup.imagePath);
+	const diffArea = DiffArea.open({ ...setup.storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: stamp });
+	return { volume, stamp, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
 }
 
 /** Serves the mount until it is unmounted, then closes everything in order. */
-function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
+function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
 	becomeIoFlusher();
 	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
 	let heldUntilMs = 0;
@@ -85,7 +84,17 @@ function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: numb
 		}
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
-		return live.drainIfDue();
+		return drainIfDue();
+	};
+
+	/** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */
+	const drainIfDue = () => {
+		try {
+			return live.drainIfDue();
+		} catch (error) {
+			log('held writes: %s', messageOf(error));
+			return DRAIN_RETRY_MS;
+		}
 	};
 
 	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : live;
@@ -98,7 +107,7 @@ function serve({ volume, diffArea, live }: ReturnType<typeof open>, fuseFd: numb
 		log: (message, error) => log('%s: %s', message, messageOf(error)),
 	});
 	live.flush();
-	diffArea.close(setup.readOnly ? null : volumeStamp(setup.imagePath));
+	diffArea.close(setup.readOnly ? stamp : volumeStamp(setup.imagePath));
 	volume.close();
 }
 

@@ -31,12 +31,16 @@ export interface MountPlan {
 	readonly allowOther: boolean;
 }
 
+/** Errors: refused `not-root`. */
+export function requireRoot(): void {
+	if (process.getuid?.() !== 0) throw refused('not-root', 'mounting a volume needs root: try again with sudo');
+}
+
 /**
  * Checks a request. Makes the storage directory and the file that the live device is mounted over, where they are not
  * there. Errors: missing `no-such-image`, `no-mount-point`; refused with the reason.
  */
 export async function planMount(request: MountRequest): Promise<MountPlan> {
-	if (process.getuid?.() !== 0) throw refused('not-root', 'mounting a volume needs root: try again with sudo');
 	const image = realPath(request.image, 'no-such-image', 'there is no such image');
 	await checkImageIsFree(image);
 	const mountpoint = emptyDirectory(request.mountpoint, 'the mount point');

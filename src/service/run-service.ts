@@ -21,6 +21,7 @@ export async function runService(
 ): Promise<void> {
 	await cleanUpStaleMounts();
 	const plan = await planMount(request);
+	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
 	const imageSizeBytes = probe(plan.paths.image);
 	const directory = makeVolumeDirectory(plan.paths.image);
 	register(directory, {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isListening } from '../control/client.ts';
-import { missing } from '../errors.ts';
+import { missing, refused } from '../errors.ts';
 import { isWithin } from './mount-users.ts';
 
 /** Absolute paths without symbolic links. */
@@ -31,14 +31,12 @@ export interface RegisteredVolume {
 	readonly socketPath: string;
 }
 
-function baseDirectory(): string {
-	if (process.getuid?.() === 0) return '/run/noonmark';
-	return join(process.env.XDG_RUNTIME_DIR ?? `/run/user/${process.getuid?.()}`, 'noonmark');
-}
+/** Only root can mount a volume, so there is one place for all. */
+const BASE_DIRECTORY = '/run/noonmark';
 
 /** The directory of the volume with this image. */
 export function volumeDirectory(image: string): string {
-	return join(baseDirectory(), createHash('sha256').update(image).digest('hex').slice(0, 16));
+	return join(BASE_DIRECTORY, createHash('sha256').update(image).digest('hex').slice(0, 16));
 }
 
 export const socketPathIn = (directory: string) => join(directory, 'control.sock');
@@ -46,7 +44,7 @@ const statePathIn = (directory: string) => join(directory, 'volume.json');
 
 /** Where a service in the background writes its log; it stays after the service has ended. */
 export function serviceLogPath(image: string): string {
-	mkdirSync(baseDirectory(), { recursive: true, mode: 0o700 });
+	mkdirSync(BASE_DIRECTORY, { recursive: true, mode: 0o700 });
 	return `${volumeDirectory(image)}.log`;
 }
 
@@ -68,16 +66,22 @@ export function unregister(directory: string): void {
 	rmSync(directory, { recursive: true, force: true });
 }
 
-/** All that is on record, living or left behind, in the order of their images. */
+/**
+ * All that is on record, living or left behind, in the order of their images. Errors: refused `not-root` for who may not
+ * look.
+ */
 export function registeredVolumes(): RegisteredVolume[] {
 	let names: string[];
 	try {
-		names = readdirSync(baseDirectory());
-	} catch {
+		names = readdirSync(BASE_DIRECTORY);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+			throw refused('not-root', 'volumes are mounted and managed by root: try again with sudo');
+		}
 		return [];
 	}
 	return names
-		.map((name) => join(baseDirectory(), name))
+		.map((name) => join(BASE_DIRECTORY, name))
 		.flatMap((directory) => {
 			const volume = readState(directory);
 			return volume ? [{ volume, directory, socketPath: socketPathIn(directory) }] : [];

@@ -2,6 +2,7 @@
  * One volume, put together: the live device and the thread behind it, the data file system that is mounted from it, and
  * the tree of shadow copies. Lives in the main thread, which never waits for these mounts without being asynchronous.
  */
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import createDebug from 'debug';
 import type {
@@ -45,6 +46,7 @@ export class VolumeService {
 	readonly #provider: Provider;
 	#browse: BrowseMount | undefined;
 	#copies: ProvidedCopy[] = [];
+	#creation: Promise<unknown> = Promise.resolve();
 	#ending = false;
 
 	/**
@@ -54,6 +56,12 @@ export class VolumeService {
 	static async start(plan: MountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
 		const { paths } = plan;
 		const events = new EventLog(join(paths.storage, 'events.jsonl'), surroundings.nowMs);
+		if (isInMemory(paths.storage)) {
+			events.note(
+				'storage-in-memory',
+				`${paths.storage} is in memory: at a reboot its shadow copies are lost; give another --storage`,
+			);
+		}
 		let service: VolumeService | undefined;
 		const thread = await LiveThread.start(
 			{
@@ -134,7 +142,9 @@ export class VolumeService {
 				],
 			};
 		};
-		const created = await this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		const creation = this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		this.#creation = Promise.allSettled([this.#creation, creation]);
+		const created = await creation;
 		await this.showCopies();
 		return this.#copies
 			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
@@ -209,6 +219,8 @@ export class VolumeService {
 	async end(): Promise<void> {
 		this.#ending = true;
 		try {
+			// A frozen file system cannot be taken down.
+			await this.#creation;
 			await this.#live.unmountData({ lazy: false });
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
@@ -222,6 +234,7 @@ export class VolumeService {
 	/** As end, but whoever still uses a mount may go on; resolves when the last of them has gone. */
 	async endLazily(): Promise<void> {
 		this.#ending = true;
+		await this.#creation;
 		await this.#live.unmountData({ lazy: true });
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });
@@ -286,6 +299,11 @@ function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null 
 	return 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
 }
 
+/** statfs(2)'s f_type of tmpfs (devtmpfs tells the same) and ramfs. */
+const IN_MEMORY = [0x01021994, 0x858458f6];
+
+const isInMemory = (path: string) => IN_MEMORY.includes(statfsSync(path).type);
+
 function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 	const nameOf = (label: unknown) => (label as ShadowCopy).name;
 	switch (event.kind) {
@@ -301,8 +319,8 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'copies-lost':
 			events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
 			return;
-		case 'catalog-unwritable':
-			events.note('catalog-unwritable', event.fault);
+		case 'storage-unwritable':
+			events.note('storage-unwritable', event.fault);
 			return;
 	}
 }

@@ -1,12 +1,28 @@
-import { statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+
+/** The superblock of ext2, ext3 and ext4: it notes the last mount and the last write. */
+const SUPERBLOCK_BYTES = 1024;
+const SUPERBLOCK_AT = 1024;
 
 /**
- * How an image looks at rest: its modification time, to the nanosecond. Null for a block device, whose node tells
- * nothing about its content.
+ * How a volume looks at rest, to tell later whether somebody changed it: of an image the modification time, to the
+ * nanosecond; of a block device, whose node has no such time, the checksum of the superblock.
  */
-export function volumeStamp(imagePath: string): string | null {
+export function volumeStamp(imagePath: string): string {
 	const stats = statSync(imagePath, { bigint: true });
-	if (!stats.isFile()) return null;
+	if (!stats.isFile()) return superblockStamp(imagePath);
 	const seconds = new Date(Number(stats.mtimeNs / 1_000_000n)).toISOString().slice(0, 19);
 	return `${seconds}.${String(stats.mtimeNs % 1_000_000_000n).padStart(9, '0')}Z`;
+}
+
+function superblockStamp(devicePath: string): string {
+	const fd = openSync(devicePath, 'r');
+	try {
+		const superblock = Buffer.alloc(SUPERBLOCK_BYTES);
+		readSync(fd, superblock, 0, SUPERBLOCK_BYTES, SUPERBLOCK_AT);
+		return `superblock ${crc32(superblock).toString(16).padStart(8, '0')}`;
+	} finally {
+		closeSync(fd);
+	}
 }

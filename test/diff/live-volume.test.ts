@@ -41,7 +41,7 @@ class Rig {
 		this.diffArea = DiffArea.open({
 			directory: `${this.image}.noonmark`,
 			volumeSizeBytes: this.sizeBytes,
-			volumeStamp: null,
+			volumeStamp: 'today',
 			maximumBytes: this.maximumBytes,
 			newVolumeId: '00112233445566778899aabbccddeeff',
 		});

@@ -6,9 +6,8 @@ import { makeImage, populateImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { canMount, programs } from '../helpers/requires.ts';
-import { runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
-import { treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
+import { statfsOfDirectory, treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
 const canRun = canMount && programs('mke2fs', 'setfattr', 'setfacl', 'python3');
 
@@ -24,21 +23,12 @@ const sameAsKernel = test.macro(async (t, mkfsArgs: readonly string[]) => {
 	const fs = ExtFileSystem.open(device);
 	const [tree, statfs] = await withKernelMount(copy, 'ro', async (mountPoint) => [
 		await treeOfDirectory(mountPoint),
-		await statfsOf(mountPoint),
+		await statfsOfDirectory(mountPoint),
 	]);
 	t.true(tree.length > 500);
 	t.deepEqual(treeOfFileSystem(fs), tree);
 	t.deepEqual(fs.statfs(), statfs);
 });
-
-async function statfsOf(mountPoint: string) {
-	const output = await runOk('stat', ['-f', '-c', '%S %b %f %a %c %d', mountPoint]);
-	const [blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles] = output
-		.toString()
-		.split(' ')
-		.map(Number);
-	return { blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles, nameMaxBytes: 255 };
-}
 
 const it = canRun ? test : test.skip;
 it('ext4 as mke2fs makes it', sameAsKernel, ['-t', 'ext4']);

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { NoonmarkError } from '../../src/errors.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
+import { FLAG_ENCRYPT } from '../../src/ext/layout.ts';
 import { type RunOptions, runOk } from './run.ts';
 
 export interface TreeEntry {
@@ -95,6 +96,16 @@ export async function treeOfDirectory(directory: string, options?: RunOptions): 
 	return sorted(lines.map((line) => JSON.parse(line) as TreeEntry));
 }
 
+/** statfs(2) of a mounted tree, in the form of ExtFileSystem.statfs. */
+export async function statfsOfDirectory(mountPoint: string) {
+	const output = await runOk('stat', ['-f', '-c', '%S %b %f %a %c %d', mountPoint]);
+	const [blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles] = output
+		.toString()
+		.split(' ')
+		.map(Number);
+	return { blockSizeBytes, blocks, freeBlocks, availableBlocks, files, freeFiles, nameMaxBytes: 255 };
+}
+
 /** st_ino is ours to choose, as long as it is one-to-one: every number becomes the position of its first path. */
 export function renumbered(tree: readonly TreeEntry[]): TreeEntry[] {
 	const first = new Map<number, number>();
@@ -169,7 +180,8 @@ function describe(fs: ExtFileSystem, inode: Inode, path: string): TreeEntry {
 		mode: inode.mode.toString(8),
 		links: inode.linkCount,
 		owner: `${inode.uid}:${inode.gid}`,
-		sizeBytes: inode.sizeBytes,
+		// The kernel tells the length of what it shows of an encrypted target; the inode knows that of the ciphertext.
+		sizeBytes: type === 'symlink' && inode.flags & FLAG_ENCRYPT ? fs.readLink(inode).length : inode.sizeBytes,
 		blocks512: inode.blocks512,
 		times: {
 			atime: time(inode.atimeSec, inode.atimeNsec),
@@ -201,6 +213,8 @@ function describeContent(fs: ExtFileSystem, file: Inode): { data: [number, numbe
 				at += count;
 			}
 		};
+		// An empty file too is opened by the other side, and may be refused.
+		fs.readFile(file, 0, part.subarray(0, 0));
 		const data = dataRanges(fs, file);
 		for (const [start, end] of data) update(start, end);
 		if (file.sizeBytes <= WHOLE_BYTES) update(0, file.sizeBytes);

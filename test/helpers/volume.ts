@@ -80,7 +80,9 @@ export class TestVolume {
 		const loops = execFileSync('losetup', ['--all', '--noheadings', '--output', 'NAME,BACK-FILE'], {
 			encoding: 'utf8',
 		}).split('\n');
-		return [...mounts, ...loops].filter((line) => line.includes(this.directory));
+		return [...mounts, ...loops]
+			.filter((line) => line.includes(this.directory))
+			.map((line) => line.replaceAll(/ +/g, ' '));
 	}
 
 	/** Whatever the test left: the orderly way first, then by force. */

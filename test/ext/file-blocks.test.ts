@@ -1,0 +1,151 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { BlockDevice } from '../../src/block/device.ts';
+import { BlockReader } from '../../src/ext/block-reader.ts';
+import { FileBlocks } from '../../src/ext/file-blocks.ts';
+import type { Inode } from '../../src/ext/inode.ts';
+import type { Superblock } from '../../src/ext/superblock.ts';
+
+const BLOCK_BYTES = 1024;
+const VOLUME_BLOCKS = 4000;
+const FIRST_MAP_BLOCK = 3000;
+const superblock = {
+	blockSizeBytes: BLOCK_BYTES,
+	blockCount: VOLUME_BLOCKS,
+	firstDataBlock: 1,
+	features: new Set(),
+} as unknown as Superblock;
+
+/** A file as a list: where each of its blocks is, or 0. Runs of both kinds, some adjacent on the disk. */
+const files = fc
+	.array(fc.record({ start: fc.nat(2500), count: fc.integer({ min: 1, max: 12 }), isHole: fc.boolean() }), {
+		maxLength: 120,
+	})
+	.map((runs) =>
+		runs.flatMap(({ start, count, isHole }) => Array.from({ length: count }, (_, i) => (isHole ? 0 : start + i + 1))),
+	);
+
+/** The blocks that a map takes, on an otherwise empty volume. */
+class MapWriter {
+	readonly content = Buffer.alloc(VOLUME_BLOCKS * BLOCK_BYTES);
+	#next = FIRST_MAP_BLOCK;
+
+	allocate(): { block: number; bytes: Buffer } {
+		const block = this.#next++;
+		return { block, bytes: this.content.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) };
+	}
+
+	reader(): FileBlocks {
+		const { content } = this;
+		const device: BlockDevice = {
+			sizeBytes: content.length,
+			read: (byteOffset, into) => void content.copy(into, 0, byteOffset, byteOffset + into.length),
+			close: () => {},
+		};
+		return new FileBlocks(new BlockReader(superblock, device, { cacheBytes: 1 << 20 }));
+	}
+}
+
+function inodeWith(map: Buffer, flags: number): Inode {
+	const record = Buffer.alloc(256);
+	map.copy(record, 0x28);
+	return { number: 12, generation: 0, flags, record } as Inode;
+}
+
+interface Child {
+	readonly fileBlock: number;
+	readonly count: number;
+	readonly target: number;
+}
+
+/** Writes the entries into nodes of 84, those into nodes, until four or fewer are left for the root. */
+function writeExtents(writer: MapWriter, blocks: readonly number[]): Buffer {
+	let level: Child[] = [];
+	blocks.forEach((block, fileBlock) => {
+		const last = level.at(-1);
+		if (block === 0) return;
+		const isNext = last && last.fileBlock + last.count === fileBlock && last.target + last.count === block;
+		if (isNext) level[level.length - 1] = { ...last, count: last.count + 1 };
+		else level.push({ fileBlock, count: 1, target: block });
+	});
+	for (let depth = 0; ; depth++) {
+		if (level.length <= 4) return writeNode(Buffer.alloc(60), depth, level);
+		const above: Child[] = [];
+		for (let first = 0; first < level.length; first += 84) {
+			const { block, bytes } = writer.allocate();
+			writeNode(bytes, depth, level.slice(first, first + 84));
+			above.push({ fileBlock: level[first]!.fileBlock, count: 0, target: block });
+		}
+		level = above;
+	}
+}
+
+function writeNode(bytes: Buffer, depth: number, children: readonly Child[]): Buffer {
+	bytes.writeUInt16LE(0xf30a, 0);
+	bytes.writeUInt16LE(children.length, 2);
+	bytes.writeUInt16LE(Math.floor((bytes.length - 12) / 12), 4);
+	bytes.writeUInt16LE(depth, 6);
+	children.forEach(({ fileBlock, count, target }, i) => {
+		const at = 12 + 12 * i;
+		bytes.writeUInt32LE(fileBlock, at);
+		if (depth === 0) bytes.writeUInt16LE(count, at + 4);
+		bytes.writeUInt32LE(target, depth === 0 ? at + 8 : at + 4);
+	});
+	return bytes;
+}
+
+/** 12 direct pointers, then the trees of one, two and three levels. A tree without data is not there. */
+function writeBlockMap(writer: MapWriter, blocks: readonly number[]): Buffer {
+	const root = Buffer.alloc(60);
+	for (let i = 0; i < 12; i++) root.writeUInt32LE(blocks[i] ?? 0, 4 * i);
+	let first = 12;
+	for (let levels = 1; levels <= 3; levels++) {
+		root.writeUInt32LE(writePointers(writer, blocks, first, levels), 4 * (11 + levels));
+		first += 256 ** levels;
+	}
+	return root;
+}
+
+function writePointers(writer: MapWriter, blocks: readonly number[], first: number, levels: number): number {
+	if (levels === 0) return blocks[first] ?? 0;
+	const span = 256 ** (levels - 1);
+	const part = blocks.slice(first, first + 256 * span);
+	if (part.every((block) => block === 0)) return 0;
+	const { block, bytes } = writer.allocate();
+	for (let i = 0; i < 256; i++) bytes.writeUInt32LE(writePointers(writer, blocks, first + i * span, levels - 1), 4 * i);
+	return block;
+}
+
+/** Every run that is told from every block is what the list says, and reaches at least one block. */
+function agrees(files: FileBlocks, inode: Inode, blocks: readonly number[]): boolean {
+	for (let fileBlock = 0; fileBlock < blocks.length + 300; fileBlock++) {
+		const run = files.runAt(inode, fileBlock);
+		if (run.count < 1) return false;
+		for (let i = 0; i < Math.min(run.count, 400); i++) {
+			if ((blocks[fileBlock + i] ?? 0) !== (run.block === 0 ? 0 : run.block + i)) return false;
+		}
+	}
+	return true;
+}
+
+const SEED = 20261124;
+
+test('a file in extents is read back as it was written', (t) => {
+	t.log(`seed ${SEED}`);
+	const property = fc.property(files, (blocks) => {
+		const writer = new MapWriter();
+		const inode = inodeWith(writeExtents(writer, blocks), 0x80000);
+		return agrees(writer.reader(), inode, blocks);
+	});
+	t.notThrows(() => fc.assert(property, { seed: SEED, numRuns: 60 }));
+});
+
+test('a file in a block map is read back as it was written', (t) => {
+	t.log(`seed ${SEED}`);
+	const property = fc.property(files, (blocks) => {
+		const writer = new MapWriter();
+		const inode = inodeWith(writeBlockMap(writer, blocks), 0);
+		return agrees(writer.reader(), inode, blocks);
+	});
+	t.notThrows(() => fc.assert(property, { seed: SEED, numRuns: 60 }));
+});
