@@ -1,6 +1,6 @@
 import { unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
-import { loopDevicesOver } from './loop-mounts.ts';
+import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
 import { isAlive, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
 
@@ -19,12 +19,14 @@ export async function cleanUpStaleMounts(): Promise<RegisteredVolume[]> {
 }
 
 async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
-	if (volume.data !== null && findMount(volume.data)) {
-		// Killed in the middle of a creation, the service left its writers frozen.
-		await runTool('fsfreeze', ['--unfreeze', volume.data]).catch(() => undefined);
-		await runTool('umount', ['--lazy', volume.data]);
-	}
 	const loops = loopDevicesOver(volume.live);
+	const majorMinors = loops.flatMap((loop) => loop.majorMinors);
+	// What is mounted on the data directory by now may be something else; what is mounted from the dead device is not.
+	for (let [mountPoint] = mountPointsOf(majorMinors); mountPoint; [mountPoint] = mountPointsOf(majorMinors)) {
+		// Killed in the middle of a creation, the service left its writers frozen.
+		await runTool('fsfreeze', ['--unfreeze', mountPoint]).catch(() => undefined);
+		await runTool('umount', ['--lazy', mountPoint]);
+	}
 	for (const mountPoint of [volume.live, volume.mountpoint]) {
 		while (findMount(mountPoint)?.type === 'fuse.noonmark') unmount(mountPoint, { detach: true });
 	}

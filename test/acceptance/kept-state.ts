@@ -37,11 +37,11 @@ export async function differences({ copy, tree }: KeptState): Promise<string[]> 
 
 /**
  * What rsync would have to do to make the copy from the kernel's mount, with every attribute that it knows; nothing.
- * It reads every hole of a sparse file, on both sides: with `largest` it leaves larger files out.
+ * It reads every hole of a sparse file, on both sides, so that files above `largest` are left out.
  */
-export function rsyncDifferences({ image, copy }: KeptState, largest?: string): Promise<string> {
+export function rsyncDifferences({ image, copy }: KeptState, largest: string): Promise<string> {
 	const options = ['-aHAX', '--numeric-ids', '--checksum', '--modify-window=-1', '--delete'];
-	const asked = ['--dry-run', '--itemize-changes', ...(largest === undefined ? [] : [`--max-size=${largest}`])];
+	const asked = ['--dry-run', '--itemize-changes', `--max-size=${largest}`];
 	return withKernelMount(image, 'ro', async (mountPoint) => {
 		const args = [...options, ...asked, `${mountPoint}/`, `${copy.path}/`];
 		const { code, stdout, stderr } = await run('rsync', args, { timeoutMs: TIMEOUT_MS });
@@ -51,8 +51,8 @@ export function rsyncDifferences({ image, copy }: KeptState, largest?: string): 
 
 const treeOf = async (directory: string) => renumbered(await treeOfDirectory(directory, { timeoutMs: TIMEOUT_MS }));
 
-/** Makes the kernel ask again for what it has read before. */
-export const dropCaches = () => writeFileSync('/proc/sys/vm/drop_caches', '3');
+/** Makes the kernel ask again for names and attributes. Contents it asks for anyway, and the disk's cache stays. */
+export const dropCaches = () => writeFileSync('/proc/sys/vm/drop_caches', '2');
 
 /** Reads copies round by round while the volume is written to, and compares what it reads, until it is stopped. */
 export class ReaderLoop {

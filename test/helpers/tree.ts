@@ -53,6 +53,8 @@ def update(fd, at, end, digests):
 def content(path, size):
     fd = os.open(path, os.O_RDONLY | os.O_NOATIME)
     try:
+        # What the device has, not what is still cached of it.
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         ranges, at, digest = [], 0, hashlib.sha256()
         while at < size:
             try: start = os.lseek(fd, at, os.SEEK_DATA)
