@@ -69,7 +69,7 @@ function scanRecords(fd: number, path: string, identity: SegmentIdentity): Segme
 	checkSegmentHeader(page, identity, path);
 	const records = walkHeads(fd, fileBytes, identity);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
-	const durableBytes = Math.max(PAGE_BYTES, ...durableAfter(fd, fileBytes, endBytes, identity.epoch, records));
+	const durableBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
 	const isSound = ({ head, atBytes }: RecordAt) =>
 		atBytes < durableBytes || hasSoundContent(fd, head, atBytes + PAGE_BYTES, identity.chunkSizeBytes);
 	const torn = records.findIndex((record) => !isSound(record));
@@ -107,26 +107,27 @@ function walkHeads(fd: number, fileBytes: number, identity: SegmentIdentity): Re
 }
 
 /**
- * The durable lengths that records tell of: those that were walked, and those behind the place where the walk ended. One
- * behind it that says it was durable up to there tells damage from a torn tail.
+ * The greatest durable length that a record tells of: one of those that were walked, or one behind the place where the
+ * walk ended. One behind it that says it was durable up to there tells damage from a torn tail.
  */
-function* durableAfter(
+function greatestDurable(
 	fd: number,
 	fileBytes: number,
 	endBytes: number,
 	epoch: number,
 	records: readonly RecordAt[],
-): Generator<number> {
-	for (const { head } of records) yield head.durableBytes;
+): number {
+	let durableBytes = PAGE_BYTES;
+	for (const { head } of records) durableBytes = Math.max(durableBytes, head.durableBytes);
 	const page = Buffer.alloc(PAGE_BYTES);
 	for (let atBytes = endBytes; atBytes + PAGE_BYTES <= fileBytes; atBytes += PAGE_BYTES) {
 		readSync(fd, page, 0, PAGE_BYTES, atBytes);
 		const head = decodeRecordHead(page, epoch);
 		// A page of old content may look like a header; one of another segment does not fit its place.
-		if (head && head.sequence > records.length && head.durableBytes > endBytes && head.durableBytes <= atBytes) {
-			yield head.durableBytes;
-		}
+		const fits = head && head.sequence > records.length && head.durableBytes <= atBytes;
+		if (fits) durableBytes = Math.max(durableBytes, head.durableBytes);
 	}
+	return durableBytes;
 }
 
 function placesIn(records: readonly RecordAt[], path: string, identity: SegmentIdentity): Uint32Array {
