@@ -100,12 +100,14 @@ export function registeredVolumes(): RegisteredVolume[] {
 		.sort((a, b) => (a.volume.image < b.volume.image ? -1 : 1));
 }
 
-/** The boot and the moment at which a process started; empty where there is no such process. */
+/** The boot and the moment at which a process started; empty where there is none, or one that nobody has reaped. */
 export function processStamp(pid: number): string {
 	try {
 		const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-		// Field 22, starttime, counted from behind the command's closing parenthesis: proc_pid_stat(5).
-		const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+		// Fields 3 and 22, state and starttime, counted from behind the command's closing parenthesis: proc_pid_stat(5).
+		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+		const [state, startTime] = [fields[0], fields[19]];
+		if (state === 'Z') return '';
 		return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trimEnd()}/${startTime}`;
 	} catch {
 		return '';

@@ -67,7 +67,7 @@ async function writeAndVerify(volume: TestVolume, goOn: () => boolean): Promise<
 		await runOk('fio', [
 			...['--name=live', `--filename=${join(volume.data, 'file')}`, `--size=${FILE_BYTES}`, '--overwrite=1'],
 			...['--rw=randwrite', '--bsrange=4k-64k', '--fsync=32', '--ioengine=psync', `--direct=${rounds % 2}`],
-			...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', `--randseed=${random.integer(2 ** 31)}`],
+			...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', `--randseed=${random.integer(2 ** 31)}`],
 		]);
 	}
 	return rounds;

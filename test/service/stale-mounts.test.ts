@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -11,7 +11,10 @@ const test = canMount && programs('mke2fs', 'losetup') ? anyTest.serial : anyTes
 async function killed(t: ExecutionContext): Promise<{ dead: TestVolume; other: TestVolume }> {
 	const [other, dead] = [new TestVolume(t), new TestVolume(t)];
 	await dead.mount();
-	process.kill(await dead.pid(), 'SIGKILL');
+	const pid = await dead.pid();
+	process.kill(pid, 'SIGKILL');
+	// Dead is enough: whoever should reap it may take its time.
+	await eventually('the service is dead', () => !existsSync(`/proc/${pid}/fd/0`));
 	return { dead, other };
 }
 
@@ -22,7 +25,8 @@ test('what stood on a service that was killed is cleared away by the next mount,
 	await runOk('mount', ['--bind', dead.data, elsewhere]);
 	t.teardown(() => run('umount', ['--lazy', elsewhere]));
 	await other.mount();
-	await eventually('no mount or loop device is left', () => dead.leftovers().length === 0);
+	await eventually('the loop device is given up', () => dead.leftovers().length === 0);
+	t.deepEqual(dead.leftovers(), []);
 });
 
 test('what was mounted on the data directory since is not touched', async (t) => {
