@@ -111,14 +111,7 @@ export const u64le = number(
 		b.writeUInt32LE(highHalf(v), p + 4);
 	},
 );
-export const u64be = number(
-	8,
-	(b, p) => exact(b.readUInt32BE(p + 4), b.readUInt32BE(p)),
-	(b, p, v) => {
-		b.writeUInt32BE(highHalf(v), p);
-		b.writeUInt32BE(v >>> 0, p + 4);
-	},
-);
+
 /** A signed 64-bit value (seconds before 1970) as a number; one outside ±2^53 throws. */
 export const i64le = number(
 	8,

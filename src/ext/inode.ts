@@ -48,7 +48,6 @@ export const BLOCK_AT = layout.inodeLayout.fields.block.at;
 
 export const isDirectory = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFDIR;
 export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFREG;
-export const isSymlink = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFLNK;
 
 /**
  * Reads any inode, the reserved ones too.

@@ -79,7 +79,6 @@ export const groupDescriptorLayout = struct('group descriptor', 64, {
 export const GROUP_DESCRIPTOR_CHECKSUM_AT = 0x1e;
 export const SHORT_DESCRIPTOR_BYTES = 32;
 
-export const GROUP_INODE_UNINIT = 0x1; // EXT4_BG_INODE_UNINIT
 export const GROUP_BLOCK_UNINIT = 0x2; // EXT4_BG_BLOCK_UNINIT
 
 /** The part of an inode that every revision has. */

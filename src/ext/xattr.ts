@@ -26,7 +26,6 @@ export interface XattrEntry {
 const INDEX_ACL_ACCESS = 2;
 const INDEX_ACL_DEFAULT = 3;
 export const INDEX_SYSTEM = 7;
-export const INDEX_ENCRYPTION = 9;
 
 /** What the kernel shows, by e_name_index; other indexes (inline data, encryption context, Lustre) it hides. */
 const PREFIXES: ReadonlyMap<number, string> = new Map([

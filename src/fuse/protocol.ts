@@ -30,7 +30,6 @@ export const FUSE_SETXATTR = 21;
 export const FUSE_GETXATTR = 22;
 export const FUSE_LISTXATTR = 23;
 export const FUSE_REMOVEXATTR = 24;
-export const FUSE_FLUSH = 25;
 export const FUSE_INIT = 26;
 export const FUSE_OPENDIR = 27;
 export const FUSE_READDIR = 28;
@@ -65,7 +64,6 @@ export const FUSE_INIT_EXT = 1 << 30;
 export const FUSE_DIRECT_IO_ALLOW_MMAP_FLAGS2 = 1 << 4;
 
 export const FOPEN_DIRECT_IO = 1 << 0;
-export const FOPEN_KEEP_CACHE = 1 << 1;
 
 // fuse_setattr_in.valid
 export const FATTR_MODE = 1 << 0;

@@ -70,8 +70,6 @@ export function readOrErrno(fd: number, into: Uint8Array): number {
 }
 
 export const POLLIN = 0x1;
-export const POLLERR = 0x8;
-export const POLLHUP = 0x10;
 
 /** Waits on descriptors. The table is made once and used for every wait; entry i has its events in `revents(i)`. */
 export class PollSet {
