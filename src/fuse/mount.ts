@@ -68,24 +68,12 @@ export function unmount(mountPoint: string, options: { readonly detach: boolean 
 }
 
 /**
- * The last resort for a mount whose service hangs: every request fails with ECONNABORTED or ENOTCONN, and the sessions
- * return. The dead mount is still to be unmounted. False where the fusectl file system is not there, or not ours to use.
- */
-export function abortConnection(majorMinor: string): boolean {
-	return writeSysfs(`/sys/fs/fuse/connections/${majorMinor.split(':')[1]}/abort`, '1');
-}
-
-/**
  * Raises the read-ahead of a mount from 128 KiB to the largest request: a quarter more on sequential reads. False where
  * sysfs does not let us (not root, or read-only in a container).
  */
 export function raiseReadAhead(majorMinor: string): boolean {
-	return writeSysfs(`/sys/class/bdi/${majorMinor}/read_ahead_kb`, String(MAX_CONTENT_BYTES / 1024));
-}
-
-function writeSysfs(path: string, text: string): boolean {
 	try {
-		writeFileSync(path, text);
+		writeFileSync(`/sys/class/bdi/${majorMinor}/read_ahead_kb`, String(MAX_CONTENT_BYTES / 1024));
 		return true;
 	} catch {
 		return false;
