@@ -10,9 +10,8 @@
  * Nothing here fails a live write: out of space, the oldest copies go; out of order (an I/O error), all of them go.
  * What happened is told in `takeEvents`.
  */
-import { mkdirSync } from 'node:fs';
 import { ioError, messageOf, refused } from '../errors.ts';
-import { type CatalogBody, type CatalogCopy, readCatalog, writeCatalog } from './catalog.ts';
+import { type CatalogBody, type CatalogCopy, makeDirectory, readCatalog, writeCatalog } from './catalog.ts';
 import { ChunkIndex, type ChunkIndexShare } from './chunk-index.ts';
 import { EpochTable, PAGES_MAX } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
@@ -81,7 +80,7 @@ export class DiffArea {
 	 * the catalog. A damaged or missing segment loses the copies that read it, and no other.
 	 */
 	static open(options: DiffAreaOptions): DiffArea {
-		mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+		makeDirectory(options.directory);
 		const catalog = readCatalog(options.directory) ?? newCatalog(options);
 		checkVolume(catalog, options);
 		return new DiffArea(options, catalog);
@@ -405,7 +404,7 @@ type OpenedSegment = { readonly content: SegmentContent } | { readonly content: 
 
 /** Reads the segments from an epoch on, oldest first; those of older epochs, which no copy reads, are removed. */
 function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody): OpenedSegment[] {
-	const onDisk = segments.epochsOnDisk();
+	const onDisk = segments.epochsOnDisk().filter((epoch) => !segments.dropUnmade(epoch, catalog.nextEpoch));
 	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
 	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
 	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);
