@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSyn
 import { basename, dirname, join, resolve } from 'node:path';
 import { missing, refused } from '../errors.ts';
 import { findMount } from '../system/mountinfo.ts';
-import { loopDevicesOver, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
+import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
@@ -59,7 +59,7 @@ async function checkImageIsFree(image: string): Promise<void> {
 	const inUse = (by: string) => refused('image-in-use', `${image}: in use by ${by}`);
 	const running = (await runningVolumes()).find(({ volume }) => volume.image === image);
 	if (running) throw inUse(`Noonmark already (pid ${running.volume.pid}, mounted on ${running.volume.mountpoint})`);
-	const [loop] = loopDevicesOver(image);
+	const [loop] = await loopDevicesOverImage(image);
 	if (loop)
 		throw inUse(`${loop.path}${mountedOn(loop.majorMinors)}; detach it first, or its writes would pass Noonmark by`);
 	if (!statSync(image).isBlockDevice()) return;

@@ -4,11 +4,13 @@ import { ioError } from '../errors.ts';
 /**
  * Runs a program of the system to its end; resolves to what it printed. Asynchronous on purpose: the main thread must
  * not wait on what may wait for a mount that this process serves.
- * Errors: io `tool-missing`, `tool-failed` with what the program said.
+ * Errors: io `tool-missing`, `tool-failed` with what the program said, or where it took longer than `timeoutMs` (0: any
+ * time).
  */
-export function runTool(command: string, args: readonly string[]): Promise<string> {
+export function runTool(command: string, args: readonly string[], timeoutMs = 0): Promise<string> {
 	return new Promise((resolve, reject) => {
-		execFile(command, args, { env: { ...process.env, LC_ALL: 'C' } }, (error, stdout, stderr) => {
+		const env = { ...process.env, LC_ALL: 'C' };
+		execFile(command, args, { env, timeout: timeoutMs, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
 			if (!error) return resolve(stdout);
 			if (error.code === 'ENOENT') {
 				return reject(ioError('tool-missing', `${command}: not found; install util-linux`, error));
