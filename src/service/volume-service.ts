@@ -13,7 +13,7 @@ import type {
 	VolumeEvent,
 	VolumeReport,
 } from '../control/messages.ts';
-import type { DiffAreaEvent } from '../diff/diff-area.ts';
+import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
 import { messageOf, missing, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
