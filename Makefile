@@ -40,7 +40,7 @@ SOURCES := $(shell find src cli test images -name '*.ts')
 build/.done: node_modules/.package-lock.json $(SOURCES) tsconfig.json
 	rm -rf build
 	npx tsc -p tsconfig.json
-	chmod +x build/cli/main.js
+	chmod +x build/cli/main.js build/cli/mount-helper.js
 	touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json

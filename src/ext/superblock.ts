@@ -57,6 +57,8 @@ export interface Superblock {
 
 	/** 0 where the journal is on another device. */
 	readonly journalInode: number;
+	/** Of the device with the journal, where it is on another one. */
+	readonly journalUuid: Uint8Array;
 }
 
 /**
@@ -99,6 +101,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
 		hashSignIsKnown: (raw.flags & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH)) !== 0,
 		journalInode: raw.journalInode,
+		journalUuid: raw.journalUuid,
 	};
 }
 
