@@ -9,7 +9,7 @@ export interface LiveThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly imagePath: string;
 	readonly readOnly: boolean;
-	readonly storage: Pick<DiffAreaOptions, 'directory' | 'maximumBytes' | 'newVolumeId'>;
+	readonly storage: Omit<DiffAreaOptions, 'volumeSizeBytes' | 'volumeStamp'>;
 }
 
 /** The first news of a live thread. */

@@ -73,7 +73,9 @@ export class VolumeService {
 				readOnly: plan.readOnly,
 				storage: {
 					directory: paths.storage,
-					maximumBytes: maximumBytes(plan.maximumSize, imageSizeBytes),
+					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, imageSizeBytes),
+					policy: plan.policy,
+					maximumCopies: plan.maximumCopies,
 					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
 				},
 			},
