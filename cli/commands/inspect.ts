@@ -14,13 +14,16 @@ const HELP = `
 	An image is shown as it lies on the disk, also while it is mounted; a shadow copy must be of a mounted volume.
 
 	Options
-	  --json  Print {"fileSystem":{…}}
+	  --no-replay  Look at the inode as it lies on the disk, without what is in the journal
+	  --json       Print {"fileSystem":{…}}
 `;
 
+const FLAGS = { ...JSON_FLAG, replay: { type: 'boolean', default: true } } as const;
+
 export async function run(argv: readonly string[]): Promise<void> {
-	const cli = parse(argv, HELP, JSON_FLAG, { min: 1, max: 2 });
+	const cli = parse(argv, HELP, FLAGS, { min: 1, max: 2 });
 	const [target, what] = cli.input as [string, string?];
-	const fileSystem = await inspect(target, selectionOf(what));
+	const fileSystem = await inspect(target, { ...selectionOf(what), replayJournal: cli.flags.replay });
 	const [first] = fileSystem.errors;
 	if (first) process.exitCode = exitCodeOf(errorFromPlain(first));
 	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${message.replaceAll('\n', ' ')}\n`);
@@ -38,7 +41,7 @@ function selectionOf(what: string | undefined): InspectSelection {
 type Row = readonly [label: string, value: string | number];
 
 function reportText(report: FileSystemReport): string {
-	const { superblock: s, features, multiMount, inode } = report;
+	const { superblock: s, features, journal, multiMount, inode } = report;
 	const rows: Row[] = [
 		['uuid', s.uuid],
 		['label', s.label || '-'],
@@ -53,6 +56,7 @@ function reportText(report: FileSystemReport): string {
 		['inodes', `${s.inodeCount} of ${s.inodeSizeBytes} bytes, ${s.inodesPerGroup} in a group`],
 		['name hash', `version ${s.hashVersion}, encoding ${s.encoding}`],
 	];
+	if (journal) rows.push(['journal', journalText(journal)]);
 	if (multiMount) {
 		const { state, host, device, writtenAt } = multiMount;
 		rows.push(['multi-mount', `${state}${state === 'in-use' ? `: host ${host}, device ${device}, ${writtenAt}` : ''}`]);
@@ -63,6 +67,21 @@ function reportText(report: FileSystemReport): string {
 	const parts = [rowsText(rows), `features\n${rowsText(featureRows)}`];
 	if (inode) parts.push(inodeText(inode));
 	return parts.join('\n\n');
+}
+
+function journalText(journal: NonNullable<FileSystemReport['journal']>): string {
+	switch (journal.kind) {
+		case 'none':
+		case 'clean':
+			return journal.kind;
+		case 'needs-replay': {
+			const { firstSequence, transactionCount, blockCount, fastCommitCount } = journal;
+			const log = `${transactionCount} transactions from ${firstSequence} on, ${blockCount} blocks`;
+			return `to be replayed: ${log}, ${fastCommitCount} fast commits`;
+		}
+		default:
+			return `${journal.kind}: ${journal.error.message}`;
+	}
 }
 
 function inodeText(inode: InodeReport): string {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
 import { type MountRequest, requireRoot } from '../../src/service/mount-plan.ts';
@@ -30,7 +30,7 @@ const HELP = `
 	  --json           Print {"volumes":[…]}
 `;
 
-const FLAGS = {
+export const FLAGS = {
 	...JSON_FLAG,
 	data: { type: 'string' },
 	live: { type: 'string' },
@@ -40,6 +40,8 @@ const FLAGS = {
 	allowOther: { type: 'boolean', default: false },
 	foreground: { type: 'boolean', default: false },
 } as const;
+
+const MAIN = join(import.meta.dirname, '..', 'main.js');
 
 /** What a service in the background tells the command that started it. */
 type Tidings = { readonly ready: StatusReport } | { readonly error: PlainError };
@@ -74,11 +76,11 @@ async function serveFor(request: MountRequest): Promise<void> {
 	}
 }
 
-/** Starts this command once more, in a session of its own; resolves when the volume is mounted. */
-async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
+/** Runs `noonmark mount` with these arguments, in a session of its own; resolves when the volume is mounted. */
+export async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
 	const logPath = serviceLogPath(resolve(image));
 	const logFd = openSync(logPath, 'a', 0o600);
-	const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, 'mount', ...argv, '--foreground'], {
+	const child = spawn(process.execPath, [...process.execArgv, MAIN, 'mount', ...argv, '--foreground'], {
 		detached: true,
 		stdio: ['ignore', logFd, logFd, 'ipc'],
 		cwd: process.cwd(),

@@ -1,7 +1,6 @@
 /** Opening a diff area: its catalog, whether it belongs to this volume, and what its segments hold. */
-import { mkdirSync } from 'node:fs';
 import { messageOf, refused } from '../errors.ts';
-import { type CatalogBody, readCatalog } from './catalog.ts';
+import { type CatalogBody, makeDirectory, readCatalog } from './catalog.ts';
 import type { DiffAreaOptions } from './diff-area-types.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
@@ -24,7 +23,7 @@ export interface OpenedDiffArea {
  * Errors: refused `volume-changed`, `volume-resized`; those of the catalog.
  */
 export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
-	mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+	makeDirectory(options.directory);
 	const catalog = readCatalog(options.directory) ?? newCatalog(options);
 	checkVolume(catalog, options);
 	const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
@@ -54,7 +53,7 @@ function chunkSizeFor(volumeSizeBytes: number): number {
 
 /** Reads the segments from an epoch on, oldest first; those of older epochs, which no copy reads, are removed. */
 function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody): OpenedSegment[] {
-	const onDisk = segments.epochsOnDisk();
+	const onDisk = segments.epochsOnDisk().filter((epoch) => !segments.dropUnmade(epoch, catalog.nextEpoch));
 	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
 	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
 	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);

@@ -5,6 +5,7 @@ import { describeFeatures, type FeatureReport } from './features.ts';
 import { ExtFileSystem, ROOT_INODE, readSuperblock } from './filesystem.ts';
 import { readInode } from './inode.ts';
 import { describeInode, type InodeReport, isoTime } from './inspect-inode.ts';
+import { type JournalState, journalState } from './journal.ts';
 import {
 	CREATOR_HURD,
 	STATE_ERRORS,
@@ -24,6 +25,8 @@ export interface InspectSelection {
 	/** Symbolic links in it are not followed. */
 	readonly path?: string;
 	readonly inodeNumber?: number;
+	/** False: the inode as it lies on the disk, without the journal (true). */
+	readonly replayJournal?: boolean;
 }
 
 /** As it is on the disk, before any replay. Times are ISO 8601, UTC. */
@@ -60,6 +63,8 @@ export interface MultiMountReport {
 export interface FileSystemReport {
 	readonly superblock: SuperblockReport;
 	readonly features: readonly FeatureReport[];
+	/** null where the superblock is refused. */
+	readonly journal: JournalState | null;
 	/** null without the feature `mmp`. */
 	readonly multiMount: MultiMountReport | null;
 	/** null where none was asked for, or it cannot be read. */
@@ -83,16 +88,34 @@ export function inspectFileSystem(device: BlockDevice, selection: InspectSelecti
 		}
 	};
 	const raw = readRawSuperblock(device);
-	const fs = attempt(() => ExtFileSystem.open(device));
+	const journal = attempt(() => journalState(device, readSuperblock(device)));
+	const fs = journal && attempt(() => openAround(device, selection, errors));
 	const multiMount = fs && attempt(() => readMultiMount(fs.blocks));
 	const inode = fs && attempt(() => selectInode(fs, selection));
 	return {
 		superblock: describeSuperblock(raw),
 		features: describeFeatures(raw.revision === 0 ? { compat: 0, incompat: 0, roCompat: 0 } : raw),
+		journal: journal ?? null,
 		multiMount: multiMount ? { ...pick(multiMount), writtenAt: isoTime(multiMount.timeSec, 0) } : null,
 		inode: (fs && inode && attempt(() => describeInode(fs, inode, attempt))) ?? null,
 		errors,
 	};
+}
+
+/** Where the journal cannot be replayed that is told, and the volume shown as it lies on the disk. */
+function openAround(
+	device: BlockDevice,
+	{ replayJournal = true }: InspectSelection,
+	errors: PlainError[],
+): ExtFileSystem {
+	if (replayJournal) {
+		try {
+			return ExtFileSystem.open(device);
+		} catch (error) {
+			errors.push(plainError(error));
+		}
+	}
+	return ExtFileSystem.open(device, { replayJournal: false });
 }
 
 const pick = ({ state, host, device }: Omit<MultiMountReport, 'writtenAt'>) => ({ state, host, device });

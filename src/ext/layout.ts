@@ -34,6 +34,7 @@ export const superblockLayout = struct('superblock', 1024, {
 	label: text(16)(0x78), // s_volume_name
 	lastMounted: text(64)(0x88), // s_last_mounted
 	reservedDescriptorBlocks: u16le(0xce), // s_reserved_gdt_blocks
+	journalUuid: bytes(16)(0xd0), // s_journal_uuid
 	journalInode: u32le(0xe0), // s_journal_inum
 	hashSeed: bytes(16)(0xec), // s_hash_seed
 	defaultHashVersion: u8(0xfc), // s_def_hash_version

@@ -59,6 +59,8 @@ export interface Superblock {
 	readonly journalInode: number;
 	/** Feature `mmp`. */
 	readonly mmpBlock: number;
+	/** Of the device with the journal, where it is on another one. */
+	readonly journalUuid: Uint8Array;
 }
 
 /**
@@ -102,6 +104,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		hashSignIsKnown: (raw.flags & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH)) !== 0,
 		journalInode: raw.journalInode,
 		mmpBlock: raw.mmpBlockLow + raw.mmpBlockHigh * 2 ** 32,
+		journalUuid: raw.journalUuid,
 	};
 }
 

@@ -174,6 +174,17 @@ test('a held write is read back, and reaches the volume after its time', (t) => 
 	t.deepEqual(rig.differences(), []);
 });
 
+test('a write to a held chunk stays when the only copy is deleted before the chunk is drained', (t) => {
+	const rig = new Rig(t, { seed: 13, sizeBytes: 100_000 });
+	rig.create();
+	rig.write(20_000, Buffer.from('held'));
+	rig.delete(1);
+	rig.write(20_002, Buffer.from('newer'));
+	t.deepEqual(rig.differences(), []);
+	rig.liveVolume.flush();
+	t.deepEqual(rig.differences(), []);
+});
+
 test('a chunk is preserved once an epoch, and chunks of zeros take no content', (t) => {
 	const rig = new Rig(t, { seed: 7, sizeBytes: 1 << 20 });
 	rig.create();

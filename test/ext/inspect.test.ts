@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
 import { buildImage } from '../../images/matrix.ts';
+import { makeImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { PlainError } from '../../src/errors.ts';
 import { type FileSystemReport, type InspectSelection, inspectFileSystem } from '../../src/ext/inspect.ts';
@@ -130,4 +131,31 @@ it('multi-mount protection: clean, damaged, in use', async (t) => {
 	const copy = `${image}.copy`;
 	await withKernelMount(image, 'noatime', async () => void (await runOk('cp', [image, copy])));
 	t.like(inspectImage(copy).multiMount, { state: 'in-use', host: hostname() });
+});
+
+it('a journal to be replayed: its state, and an inode with and without it', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await makeImage(join(directory, 'image'), 16, ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum']);
+	const [file, block] = [join(directory, 'file'), join(directory, 'block')];
+	writeFileSync(file, 'content');
+	await runOk('debugfs', ['-w', '-R', `write ${file} file`, image]);
+	const [table] = (await askDebugfs(image, ['imap <12>'])).map((text) =>
+		Number(/located at block (\d+)/.exec(text)![1]),
+	);
+	// The log has a copy of that block in which the file is one byte longer.
+	const changed = readFileSync(image).subarray(table! * 1024, (table! + 1) * 1024);
+	changed.writeUInt32LE(8, ((12 - 1) % 4) * 256 + 4);
+	writeFileSync(block, changed);
+	await runOk('debugfs', ['-w', '-f', '-', image], { input: `jo\njw -b ${table} ${block}\njc\n` });
+
+	const replayed = inspectImage(image, { path: '/file' });
+	t.like(replayed.journal, { kind: 'needs-replay', transactionCount: 1, blockCount: 1, fastCommitCount: 0 });
+	t.deepEqual([replayed.inode?.sizeBytes, replayed.errors], [8, []]);
+	t.is(inspectImage(image, { path: '/file', replayJournal: false }).inode?.sizeBytes, 7);
+	const journal = inspectImage(image, { inodeNumber: 8 }).inode?.content;
+	if (journal?.kind !== 'extents') return t.fail('the journal is in extents');
+	editImage(image, (editor) => editor.write(journal.extents[0]!.block * 1024, Buffer.alloc(4)));
+	const harmed = inspectImage(image, { path: '/file' });
+	t.like(harmed.journal, { kind: 'damaged' });
+	t.deepEqual([harmed.inode?.sizeBytes, codes(harmed.errors)], [7, ['journal-superblock']]);
 });
