@@ -66,7 +66,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 			case 'delete':
 				return diffArea.delete(order.epoch);
 			case 'copies':
-				return diffArea.copies.map(
+				return diffArea.allCopies.map(
 					(copy): CopyInDiffArea => ({ ...copy, preservedBytes: diffArea.preservedBytes(copy.epoch) }),
 				);
 			case 'storage': {

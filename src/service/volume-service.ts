@@ -16,7 +16,7 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { messageOf, missing, refused } from '../errors.ts';
+import { corrupt, messageOf, missing, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
@@ -214,7 +214,8 @@ export class VolumeService {
 
 	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = select(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = select(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -225,7 +226,10 @@ export class VolumeService {
 	}
 
 	#shown(): ShownCopies {
-		return { copies: this.#copies.map(browsable), changedAtMs: this.#surroundings.nowMs() };
+		return {
+			copies: this.#copies.filter(({ fault }) => fault === null).map(browsable),
+			changedAtMs: this.#surroundings.nowMs(),
+		};
 	}
 
 	/**
@@ -286,7 +290,7 @@ export class VolumeService {
 		return refused('read-only', message);
 	}
 
-	#report({ copy, preservedBytes }: ProvidedCopy): ShadowCopyReport {
+	#report({ copy, preservedBytes, fault }: ProvidedCopy): ShadowCopyReport {
 		return {
 			id: copy.id,
 			setId: copy.setId,
@@ -295,7 +299,8 @@ export class VolumeService {
 			path: join(this.paths.mountpoint, copy.name),
 			volume: this.paths.image,
 			provider: this.#provider.type,
-			state: 'created',
+			state: fault === null ? 'created' : 'unreadable',
+			fault,
 			attributes: copy.attributes,
 			preservedBytes,
 		};
@@ -355,6 +360,15 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 				null,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
+			return;
+		case 'copy-unreadable':
+			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			return;
+		case 'copy-readable':
+			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
+			return;
+		case 'catalog-restored':
+			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
 			events.note('storage-unwritable', null, event.fault);
