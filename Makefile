@@ -3,6 +3,8 @@ REPORTER ?=
 TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
+STATES ?= 20000
+PHASES ?= cuts
 DIRECTORY ?= build/images/built
 
 all: build/.done
@@ -21,6 +23,9 @@ demo: build/.done .tools
 fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
 
+torture: build/.done .tools
+	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES)
+
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)
 
@@ -35,7 +40,7 @@ SOURCES := $(shell find src cli test images -name '*.ts')
 build/.done: node_modules/.package-lock.json $(SOURCES) tsconfig.json
 	rm -rf build
 	npx tsc -p tsconfig.json
-	chmod +x build/cli/main.js
+	chmod +x build/cli/main.js build/cli/mount-helper.js
 	touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json
@@ -48,4 +53,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz images bench clean .tools
+.PHONY: all check test demo fuzz torture images bench clean .tools

@@ -11,6 +11,8 @@ const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Pro
 	list: () => import('./commands/list.ts'),
 	delete: () => import('./commands/delete.ts'),
 	status: () => import('./commands/status.ts'),
+	events: () => import('./commands/events.ts'),
+	inspect: () => import('./commands/inspect.ts'),
 };
 
 const HELP = `
@@ -25,6 +27,8 @@ const HELP = `
 	                               Show shadow copies, or the space that they take
 	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
 	  status [TARGET]              Show where things stand
+	  events TARGET                Show what happened to the shadow copies
+	  inspect IMAGE [PATH]         Show the structures of a file system, also of TARGET/@GMT-…
 
 	TARGET is the image, the mount point, the live device, the data directory, the storage, or any path inside one of
 	the directories.
@@ -43,6 +47,11 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 const argv = process.argv.slice(2);
+// Whoever read this, like head(1), has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+	if (error.code !== 'EPIPE') throw error;
+	process.exit();
+});
 try {
 	await main(argv);
 } catch (error) {

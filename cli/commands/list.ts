@@ -1,8 +1,7 @@
-import { ask } from '../../src/control/client.ts';
 import type { ShadowCopyReport, StorageReport } from '../../src/control/messages.ts';
-import { findVolume, type RegisteredVolume, runningVolumes } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine, sizeText, table } from '../output.ts';
+import { askVolumes } from '../volumes.ts';
 
 const HELP = `
 	Usage
@@ -20,12 +19,11 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const kind = first === 'storage' ? 'storage' : 'shadows';
 	const targets = first === 'shadows' || first === 'storage' ? others : cli.input;
 	if (targets.length > 1) usage(cli, 'one TARGET at most');
-	const volumes = targets[0] === undefined ? await runningVolumes() : [await findVolume(targets[0])];
-	await (kind === 'storage' ? listStorage(volumes, cli.flags.json) : listShadows(volumes, cli.flags.json));
+	await (kind === 'storage' ? listStorage(targets[0], cli.flags.json) : listShadows(targets[0], cli.flags.json));
 }
 
-async function listShadows(volumes: readonly RegisteredVolume[], json: boolean): Promise<void> {
-	const shadowCopies = await askAll<ShadowCopyReport>(volumes, 'shadows');
+async function listShadows(target: string | undefined, json: boolean): Promise<void> {
+	const shadowCopies = (await askVolumes<ShadowCopyReport[]>(target, { verb: 'shadows' })).flat();
 	if (json) return printJson({ shadowCopies });
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
@@ -42,8 +40,8 @@ async function listShadows(volumes: readonly RegisteredVolume[], json: boolean):
 	);
 }
 
-async function listStorage(volumes: readonly RegisteredVolume[], json: boolean): Promise<void> {
-	const storage = await askAll<StorageReport>(volumes, 'storage');
+async function listStorage(target: string | undefined, json: boolean): Promise<void> {
+	const storage = await askVolumes<StorageReport>(target, { verb: 'storage' });
 	if (json) return printJson({ storage });
 	printLine(
 		table(
@@ -57,9 +55,4 @@ async function listStorage(volumes: readonly RegisteredVolume[], json: boolean):
 			]),
 		),
 	);
-}
-
-async function askAll<Report>(volumes: readonly RegisteredVolume[], verb: 'shadows' | 'storage'): Promise<Report[]> {
-	const answers = await Promise.all(volumes.map(({ socketPath }) => ask<Report | Report[]>(socketPath, { verb })));
-	return answers.flat() as Report[];
 }

@@ -1,8 +1,7 @@
-import { ask } from '../../src/control/client.ts';
 import type { StatusReport } from '../../src/control/messages.ts';
-import { findVolume, runningVolumes } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { printJson, printLine, sizeText } from '../output.ts';
+import { askVolumes } from '../volumes.ts';
 
 const HELP = `
 	Usage
@@ -16,9 +15,7 @@ const HELP = `
 
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, JSON_FLAG, { min: 0, max: 1 });
-	const [target] = cli.input;
-	const volumes = target === undefined ? await runningVolumes() : [await findVolume(target)];
-	const reports = await Promise.all(volumes.map(({ socketPath }) => ask<StatusReport>(socketPath, { verb: 'status' })));
+	const reports = await askVolumes<StatusReport>(cli.input[0], { verb: 'status' });
 	if (cli.flags.json) return printJson({ volumes: reports.map(({ volume }) => volume) });
 	if (reports.length === 0) return printLine('No volume is mounted.');
 	printLine(reports.map(statusText).join('\n\n'));

@@ -71,7 +71,7 @@ export class FileDevice implements WritableBlockDevice {
 		try {
 			fallocate(this.fd, mode, byteOffset, lengthBytes);
 		} catch (error) {
-			if (!(error instanceof SystemError) || error.code !== 'EOPNOTSUPP') {
+			if (!(error instanceof SystemError) || error.code !== 'ENOTSUP') {
 				throw ioError(
 					'write-failed',
 					`${this.path}: zeroing ${lengthBytes} bytes at ${byteOffset} failed: ${messageOf(error)}`,

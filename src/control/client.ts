@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net';
-import { errorFromPlain, ioError, messageOf } from '../errors.ts';
+import { createInterface } from 'node:readline';
+import { errorFromPlain, ioError, messageOf, NoonmarkError } from '../errors.ts';
 import type { ControlReply, ControlRequest } from './messages.ts';
 
 /**
@@ -8,22 +9,46 @@ import type { ControlReply, ControlRequest } from './messages.ts';
  */
 export function ask<Answer>(socketPath: string, request: ControlRequest): Promise<Answer> {
 	return new Promise((resolve, reject) => {
-		const gone = (why: string) =>
-			reject(ioError('service-gone', `the volume service does not answer at ${socketPath}: ${why}`));
 		const socket = createConnection(socketPath, () => socket.write(`${JSON.stringify(request)}\n`));
 		let text = '';
 		socket.setEncoding('utf8');
 		socket.on('data', (part: string) => {
 			text += part;
 		});
-		socket.on('error', (error) => gone(messageOf(error)));
+		socket.on('error', (error) => reject(gone(socketPath, messageOf(error))));
 		socket.on('close', () => {
-			if (!text.endsWith('\n')) return gone('it ended without an answer');
-			const reply = JSON.parse(text) as ControlReply;
-			if ('error' in reply) reject(errorFromPlain(reply.error));
-			else resolve(reply.value as Answer);
+			if (!text.endsWith('\n')) return reject(gone(socketPath, 'it ended without an answer'));
+			try {
+				resolve(valueIn<Answer>(text));
+			} catch (error) {
+				reject(error);
+			}
 		});
 	});
+}
+
+/**
+ * Asks for what has many answers; yields each as it comes, until the service ends. Errors: as `ask`, but the end of the
+ * service is none.
+ */
+export async function* askForEach<Answer>(socketPath: string, request: ControlRequest): AsyncGenerator<Answer> {
+	const socket = createConnection(socketPath, () => socket.write(`${JSON.stringify(request)}\n`));
+	try {
+		for await (const line of createInterface({ input: socket })) yield valueIn<Answer>(line);
+	} catch (error) {
+		throw error instanceof NoonmarkError ? error : gone(socketPath, messageOf(error));
+	} finally {
+		socket.destroy();
+	}
+}
+
+const gone = (socketPath: string, why: string) =>
+	ioError('service-gone', `the volume service does not answer at ${socketPath}: ${why}`);
+
+function valueIn<Answer>(line: string): Answer {
+	const reply = JSON.parse(line) as ControlReply;
+	if ('error' in reply) throw errorFromPlain(reply.error);
+	return reply.value as Answer;
 }
 
 /** Whether somebody listens at the socket. */

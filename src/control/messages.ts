@@ -1,10 +1,18 @@
-/** What is said over the control socket of a volume service: one line of JSON each way, one exchange a connection. */
+/**
+ * What is said over the control socket of a volume service, in lines of JSON: one request a connection, one reply; to
+ * `follow`, one reply for each event.
+ */
 import type { PlainError } from '../errors.ts';
+import type { InspectSelection } from '../ext/inspect.ts';
 import type { ProviderType } from '../shadow/provider.ts';
 
 export type ControlRequest =
-	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'unmount' }
-	| { readonly verb: 'delete'; readonly which: CopySelection };
+	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
+	| { readonly verb: 'delete'; readonly which: CopySelection }
+	| { readonly verb: 'inspect'; readonly copy: string; readonly selection: InspectSelection };
+
+/** The answer to `inspect` is a FileSystemReport. */
+export type { FileSystemReport, InodeReport, InspectSelection } from '../ext/inspect.ts';
 
 /** Copies by name or id, or by place. */
 export type CopySelection = { readonly named: readonly string[] } | { readonly all: true } | { readonly oldest: true };
@@ -54,6 +62,8 @@ export interface VolumeEvent {
 	/** ISO 8601, UTC. */
 	readonly time: string;
 	readonly kind: string;
+	/** The name of what caused it (`maximum-size`, `ENOSPC`, …); null where nothing did. */
+	readonly fault: string | null;
 	readonly message: string;
 }
 

@@ -8,16 +8,27 @@ const log = createDebug('noonmark:control');
 
 /** A request is a few hundred bytes; who sends more is no client. */
 const REQUEST_BYTES_MAX = 1 << 20;
+/** Who asked for many answers and lets so much of them lie does not read them. */
+const UNREAD_BYTES_MAX = 1 << 20;
 
-/** Listens on a Unix socket that only its owner may use; `answer` carries out a request, or throws. */
-export function serveControl(
-	socketPath: string,
-	answer: (request: ControlRequest) => Promise<unknown>,
-): Promise<Server> {
+/**
+ * Carries out a request, or throws. Resolves to the one answer, or to a generator of many; `gone` aborts when nobody
+ * waits for them any more.
+ */
+export type Answer = (request: ControlRequest, gone: AbortSignal) => Promise<unknown>;
+
+/** Listens on a Unix socket that only its owner may use. */
+export function serveControl(socketPath: string, answer: Answer): Promise<Server> {
 	const server = createServer((socket) => {
+		const gone = new AbortController();
 		socket.on('error', (error) => log('connection: %s', messageOf(error)));
+		socket.on('close', () => gone.abort());
 		readLine(socket, async (line) => {
-			socket.end(`${JSON.stringify(await replyTo(line, answer))}\n`);
+			for await (const reply of repliesTo(line, answer, gone.signal)) {
+				if (socket.writableLength > UNREAD_BYTES_MAX) return void socket.destroy();
+				socket.write(`${JSON.stringify(reply)}\n`);
+			}
+			socket.end();
 		});
 	});
 	return new Promise((resolve, reject) => {
@@ -29,15 +40,20 @@ export function serveControl(
 	});
 }
 
-async function replyTo(line: string, answer: (request: ControlRequest) => Promise<unknown>): Promise<ControlReply> {
+async function* repliesTo(line: string, answer: Answer, gone: AbortSignal): AsyncGenerator<ControlReply> {
 	try {
 		const request = parse(line);
 		log('%s', request.verb);
-		return { value: await answer(request) };
+		const answered = await answer(request, gone);
+		if (!isGenerator(answered)) return void (yield { value: answered });
+		for await (const value of answered) yield { value };
 	} catch (error) {
-		return { error: plainError(error) };
+		if (!gone.aborted) yield { error: plainError(error) };
 	}
 }
+
+const isGenerator = (value: unknown): value is AsyncGenerator<unknown> =>
+	typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 
 function parse(line: string): ControlRequest {
 	try {

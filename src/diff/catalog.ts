@@ -4,8 +4,8 @@
  *
  *     { "magic": "noonmark-diff-area", "version": 1, "crc32": <of the JSON text of body>, "body": { … } }
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { corrupt, ioError, messageOf, unsupported } from '../errors.ts';
 
@@ -24,6 +24,8 @@ export interface CatalogBody {
 	readonly volumeId: string;
 	readonly volumeSizeBytes: number;
 	readonly chunkSizeBytes: number;
+	/** The most bytes that the diff area may take; null = unbounded. */
+	readonly maximumBytes: number | null;
 	/** The next shadow copy gets this number. Epochs are never used twice. */
 	readonly nextEpoch: number;
 	/** Oldest first. */
@@ -82,6 +84,13 @@ export function writeCatalog(directory: string, body: CatalogBody): void {
 	} catch (error) {
 		throw ioError('catalog-unwritable', `${path}: cannot be written: ${messageOf(error)}`, error);
 	}
+}
+
+/** Makes a directory, and those above it that are missing; durable, by name too. */
+export function makeDirectory(directory: string): void {
+	const first = mkdirSync(directory, { recursive: true, mode: 0o700 });
+	if (first === undefined) return;
+	for (let made = resolve(directory); made.length >= first.length; made = dirname(made)) syncDirectory(dirname(made));
 }
 
 /** Makes names that were created, renamed or removed in a directory durable. */

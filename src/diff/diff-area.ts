@@ -7,71 +7,42 @@
  * on newer segments, and a segment can go once no copy of its epoch or an older one lives.
  *
  * One thread owns a DiffArea and is the only writer of its files and its shared memory.
- * Nothing here fails a live write: out of space, the oldest copies go; out of order (an I/O error), all of them go.
+ * Where old content cannot be kept, the policy says what gives way. By default no live write fails: out of space, the
+ * oldest copies go; out of order (an I/O error), all of them go.
  * What happened is told in `takeEvents`.
  */
-import { mkdirSync } from 'node:fs';
 import { ioError, messageOf, refused } from '../errors.ts';
-import { type CatalogBody, type CatalogCopy, readCatalog, writeCatalog } from './catalog.ts';
-import { ChunkIndex, type ChunkIndexShare } from './chunk-index.ts';
-import { EpochTable, PAGES_MAX } from './epoch-table.ts';
+import { type CatalogCopy, writeCatalog } from './catalog.ts';
+import {
+	COPIES_MAX,
+	type DiffAreaEvent,
+	type DiffAreaOptions,
+	type DiffAreaShare,
+	type NoRoom,
+	type StoragePolicy,
+} from './diff-area-types.ts';
+import type { EpochTable } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
+import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
+import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
-import { SegmentStore } from './segment-store.ts';
+import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-
-export const COPIES_MAX = 512;
-
-/** Nodes of the chunk index where the maximum size does not bound them: 1 GiB of address space. */
-const INDEX_NODES_MAX = 1 << 26;
-
-export interface DiffAreaOptions {
-	readonly directory: string;
-	readonly volumeSizeBytes: number;
-	/** How the volume looks now (see the catalog). */
-	readonly volumeStamp: string;
-	/** The most bytes that its files may take; null = unbounded. */
-	readonly maximumBytes: number | null;
-	/** 32 hexadecimal digits, for a new diff area. */
-	readonly newVolumeId: string;
-}
-
-/** What another thread needs to read the shadow copies of a diff area. */
-export interface DiffAreaShare {
-	readonly directory: string;
-	readonly volumeId: string;
-	readonly volumeSizeBytes: number;
-	readonly chunkSizeBytes: number;
-	readonly index: ChunkIndexShare;
-	readonly epochs: SharedArrayBuffer;
-}
-
-export type DiffAreaEvent =
-	/** The oldest copy was deleted to make room. */
-	| {
-			readonly kind: 'copy-evicted';
-			readonly copy: CatalogCopy;
-			readonly reason: 'maximum-size' | 'no-space' | 'index-full';
-	  }
-	/** Copies whose content can no longer be told: what they read is damaged, missing, or could not be preserved. */
-	| { readonly kind: 'copies-lost'; readonly copies: readonly CatalogCopy[]; readonly fault: string }
-	/** A loss or eviction is not on record in the storage yet; opening the diff area finds it out again. */
-	| { readonly kind: 'storage-unwritable'; readonly fault: string };
+import { isNoSpace } from './storage-errors.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
 	readonly needed: NeededMap;
-	readonly #maximumBytes: number | null;
-	readonly #index: ChunkIndex;
-	readonly #epochs: EpochTable;
+	readonly #policy: StoragePolicy;
+	readonly #maximumCopies: number;
+	#maximumBytes: number | null;
+	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
 	readonly #segments: SegmentStore;
 	#copies: CatalogCopy[];
 	#writer: SegmentWriter | undefined;
 	#prepared: SegmentWriter | undefined;
-	/** The page behind everything preserved so far, on the line of all segments. Location 0 means "none". */
-	#endPage = 1;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
 	readonly #events: DiffAreaEvent[] = [];
@@ -81,30 +52,37 @@ export class DiffArea {
 	 * the catalog. A damaged or missing segment loses the copies that read it, and no other.
 	 */
 	static open(options: DiffAreaOptions): DiffArea {
-		mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-		const catalog = readCatalog(options.directory) ?? newCatalog(options);
-		checkVolume(catalog, options);
-		return new DiffArea(options, catalog);
+		return new DiffArea(options, openDiffArea(options));
 	}
 
-	private constructor(options: DiffAreaOptions, catalog: CatalogBody) {
-		const { directory, maximumBytes } = options;
+	private constructor(options: DiffAreaOptions, { catalog, segments, firstEpoch, opened }: OpenedDiffArea) {
+		const { directory, maximumBytes = catalog.maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
-		const firstEpoch = catalog.copies[0]?.epoch ?? catalog.nextEpoch;
-		const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
-		this.#segments = new SegmentStore(directory, identity);
-		const opened = openSegments(this.#segments, firstEpoch, catalog);
+		const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
+		this.#segments = segments;
+		this.#policy = options.policy ?? 'protect-volume';
+		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
 		this.#maximumBytes = maximumBytes;
 		this.#copies = [...catalog.copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#epochs = EpochTable.create(firstEpoch);
-		this.#index = ChunkIndex.create(chunkCount, nodeCapacity(maximumBytes, chunkSizeBytes, opened));
-		const [index, epochs] = [this.#index.share, this.#epochs.share];
-		this.share = { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index, epochs };
+		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
+		const { index, epochs } = this.#chunks;
+		this.share = {
+			directory,
+			volumeId,
+			volumeSizeBytes,
+			chunkSizeBytes,
+			index: index.share,
+			epochs: epochs.share,
+		};
 		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
+	}
+
+	get #epochs(): EpochTable {
+		return this.#chunks.epochs;
 	}
 
 	/** Oldest first. */
@@ -132,6 +110,23 @@ export class DiffArea {
 		return this.#maximumBytes;
 	}
 
+	/**
+	 * Changes the most bytes that its files may take (null: unbounded), for good. Where the copies take more, the oldest
+	 * go. Errors: refused `storage-full` where the policy protects them; io `catalog-unwritable`.
+	 */
+	resize(maximumBytes: number | null): void {
+		const isTooMuch = () => maximumBytes !== null && this.#copies.length > 0 && this.usedBytes > maximumBytes;
+		if (isTooMuch() && this.#policy === 'protect-shadows') {
+			throw refused(
+				'storage-full',
+				`the shadow copies take ${this.usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
+			);
+		}
+		this.#maximumBytes = maximumBytes;
+		while (isTooMuch()) this.#evictOldest('maximum-size');
+		this.#writeCatalog(null);
+	}
+
 	/** Bytes that the host file system has given to the directory's files. */
 	get allocatedBytes(): number {
 		return this.#segments.allocatedBytes;
@@ -139,13 +134,14 @@ export class DiffArea {
 
 	/**
 	 * Does what a commit can do before writes are held: the next segment, durable, by name too.
-	 * Where the disk is full the oldest copies go. Errors: refused `too-many-copies`; io `storage-unwritable`.
+	 * Where the disk is full the oldest copies go, if the policy lets them. Errors: refused `too-many-copies`; io
+	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#copies.length >= COPIES_MAX) {
+		if (this.#copies.length >= this.#maximumCopies) {
 			throw refused(
 				'too-many-copies',
-				`the volume has ${this.#copies.length} shadow copies, the most it can have; delete one first`,
+				`the volume has ${this.#copies.length} shadow copies, the most it may have; delete one first`,
 			);
 		}
 		if (this.#epochs.isFull)
@@ -156,7 +152,7 @@ export class DiffArea {
 				this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
 			} catch (error) {
 				this.#segments.remove(this.#epochs.nextEpoch);
-				if (!isNoSpace(error) || this.#copies.length === 0) {
+				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
 					throw ioError(
 						'storage-unwritable',
 						`${this.share.directory}: no segment can be made: ${messageOf(error)}`,
@@ -176,7 +172,7 @@ export class DiffArea {
 		this.#writer?.close();
 		this.#writer = writer;
 		this.#segments.adopt(writer);
-		this.#beginEpoch(writer.lengthBytes);
+		this.#chunks.beginEpoch(writer.lengthBytes);
 		this.#epochs.setLiving(writer.epoch, true);
 		this.needed.setAll();
 		const copy = { epoch: writer.epoch, label };
@@ -219,7 +215,8 @@ export class DiffArea {
 
 	/**
 	 * Preserves the old content of chunks (at most RECORD_CHUNKS_MAX): durable, then in the index. On return the live
-	 * chunks may be overwritten. Deletes copies where there is no room, all of them where preserving fails.
+	 * chunks may be overwritten. What cannot be preserved costs copies, or, where the policy protects them, throws:
+	 * refused `storage-full`, io `storage-unwritable`; the live chunks must stay as they are then.
 	 */
 	preserve(chunks: readonly ChunkContent[]): void {
 		if (!this.#writer) return;
@@ -227,8 +224,18 @@ export class DiffArea {
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
+			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
 			this.#evictOldest(reason);
 		}
+	}
+
+	/**
+	 * Called before a write is answered that is preserved later, of so many chunks in one record. Errors: refused
+	 * `storage-full` where the policy protects the copies and the maximum size leaves no room. A full disk shows later.
+	 */
+	checkRoom(chunkCount: number): void {
+		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
+		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes)) throw this.#isFull('maximum-size');
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
@@ -242,35 +249,44 @@ export class DiffArea {
 	#appendDurably(writer: SegmentWriter, record: NewRecord): 'no-space' | undefined {
 		try {
 			const places = writer.append(record);
-			writer.sync();
 			this.#segments.adopt(writer);
-			this.#endPage = this.#epochs.basePage(writer.epoch) + writer.lengthBytes / PAGE_BYTES;
+			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
 			for (const place of places) {
-				this.#index.publish(place.chunkIndex, this.#epochs.locationOf({ epoch: writer.epoch, ...place }));
+				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
 				this.needed.clear(place.chunkIndex);
 			}
 			return undefined;
 		} catch (error) {
 			if (isNoSpace(error)) return 'no-space';
-			this.#loseCopies(this.#copies, `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`);
+			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
+			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
+			this.#loseCopies(this.#copies, fault);
 			this.#tryWriteCatalog();
 			return undefined;
 		}
 	}
 
-	/** Why the record cannot be appended now. */
-	#obstacle(record: NewRecord): 'maximum-size' | 'index-full' | undefined {
-		const chunkCount = record.data.length + record.zeros.length;
-		if (this.#maximumBytes !== null && this.usedBytes + record.sizeBytes > this.#maximumBytes) return 'maximum-size';
-		if (this.#endPage + record.sizeBytes / PAGE_BYTES >= PAGES_MAX) return 'index-full';
-		if (!this.#index.hasRoom(chunkCount)) {
-			this.#index.reclaim(this.#epochs.baseLocation(this.#copies[0]!.epoch));
-			if (!this.#index.hasRoom(chunkCount)) return 'index-full';
-		}
-		return undefined;
+	#isFull(reason: NoRoom) {
+		const why = {
+			'maximum-size': `has its maximum size of ${this.#maximumBytes} bytes; raise it, or delete shadow copies`,
+			'no-space': 'is on a full disk; make room there, or delete shadow copies',
+			'index-full': 'holds more chunks than its index can; delete shadow copies',
+		}[reason];
+		return refused('storage-full', `${this.share.directory}: the diff area ${why}`);
 	}
 
-	#evictOldest(reason: 'maximum-size' | 'no-space' | 'index-full'): void {
+	/** Why the record cannot be appended now. */
+	#obstacle(record: NewRecord): NoRoom | undefined {
+		if (!this.#fits(record.sizeBytes)) return 'maximum-size';
+		const chunkCount = record.data.length + record.zeros.length;
+		return this.#chunks.makeRoom(chunkCount, record.sizeBytes, this.#copies[0]!.epoch) ? undefined : 'index-full';
+	}
+
+	#fits(moreBytes: number): boolean {
+		return this.#maximumBytes === null || this.usedBytes + moreBytes <= this.#maximumBytes;
+	}
+
+	#evictOldest(reason: NoRoom): void {
 		const copy = this.#copies[0]!;
 		this.#drop([copy]);
 		this.#events.push({ kind: 'copy-evicted', copy, reason });
@@ -308,7 +324,7 @@ export class DiffArea {
 		let fault = '';
 		opened.forEach((segment, i) => {
 			const epoch = firstEpoch + i;
-			this.#beginEpoch(segment.content?.lengthBytes ?? 0);
+			this.#chunks.beginEpoch(segment.content?.lengthBytes ?? 0);
 			if (segment.content) this.#publish(epoch, segment.content);
 			else [lostUpTo, fault] = [epoch, segment.fault];
 		});
@@ -323,9 +339,7 @@ export class DiffArea {
 	}
 
 	#publish(epoch: number, content: SegmentContent): void {
-		forEachPlace(content, (place) =>
-			this.#index.publish(place.chunkIndex, this.#epochs.locationOf({ epoch, ...place })),
-		);
+		forEachPlace(content, (place) => this.#chunks.publish(place.chunkIndex, { epoch, ...place }));
 	}
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
@@ -333,11 +347,6 @@ export class DiffArea {
 		this.needed.setAll();
 		forEachPlace(content, ({ chunkIndex }) => this.needed.clear(chunkIndex));
 		this.#writer = this.#segments.reopen(epoch, content);
-	}
-
-	#beginEpoch(segmentBytes: number): void {
-		this.#epochs.append(this.#endPage);
-		this.#endPage += segmentBytes / PAGE_BYTES;
 	}
 
 	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
@@ -363,76 +372,7 @@ export class DiffArea {
 		const { nextEpoch } = this.#epochs;
 		const copies = this.#copies.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
-		writeCatalog(directory, { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch, copies, segments, volumeStamp });
-	}
-}
-
-function isNoSpace(error: unknown): boolean {
-	const { code } = error as NodeJS.ErrnoException;
-	return code === 'ENOSPC' || code === 'EDQUOT';
-}
-
-function newCatalog(options: DiffAreaOptions): CatalogBody {
-	return {
-		volumeId: options.newVolumeId,
-		volumeSizeBytes: options.volumeSizeBytes,
-		chunkSizeBytes: chunkSizeFor(options.volumeSizeBytes),
-		nextEpoch: 1,
-		copies: [],
-		segments: [],
-		volumeStamp: null,
-	};
-}
-
-/** A larger volume gets larger chunks, so that its chunk index stays small. */
-function chunkSizeFor(volumeSizeBytes: number): number {
-	const tebibytes = volumeSizeBytes / 2 ** 40;
-	return tebibytes <= 1 ? 16384 : tebibytes <= 4 ? 32768 : 65536;
-}
-
-/**
- * Room for every chunk that the maximum size allows, and as much again for zero entries and versions of deleted copies;
- * never less than twice what is there already.
- */
-function nodeCapacity(maximumBytes: number | null, chunkSizeBytes: number, opened: readonly OpenedSegment[]): number {
-	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
-	const allowed = maximumBytes === null ? INDEX_NODES_MAX : Math.ceil(maximumBytes / chunkSizeBytes);
-	return Math.max(1 << 16, 2 * present, Math.min(INDEX_NODES_MAX, 2 * allowed));
-}
-
-/** A segment's content, or why it cannot be had. */
-type OpenedSegment = { readonly content: SegmentContent } | { readonly content: undefined; readonly fault: string };
-
-/** Reads the segments from an epoch on, oldest first; those of older epochs, which no copy reads, are removed. */
-function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody): OpenedSegment[] {
-	const onDisk = segments.epochsOnDisk();
-	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
-	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
-	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);
-	const opened: OpenedSegment[] = [];
-	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
-		try {
-			opened.push({ content: segments.read(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0) });
-		} catch (error) {
-			opened.push({ content: undefined, fault: messageOf(error) });
-		}
-	}
-	return opened;
-}
-
-function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
-	if (catalog.copies.length === 0 && catalog.volumeSizeBytes === options.volumeSizeBytes) return;
-	const way = `to go on without its ${catalog.copies.length} shadow copies, move ${options.directory} away`;
-	if (catalog.volumeSizeBytes !== options.volumeSizeBytes) {
-		throw refused(
-			'volume-resized',
-			`the volume has ${options.volumeSizeBytes} bytes, but ${options.directory} was made for ${catalog.volumeSizeBytes}; ${way}`,
-		);
-	}
-	if (catalog.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
-		throw refused(
-			'volume-changed',
-			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${options.volumeStamp}); ${way}`,
-		);
+		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
+		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });
 	}
 }

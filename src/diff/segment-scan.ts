@@ -12,6 +12,7 @@ import { corrupt } from '../errors.ts';
 import {
 	checkSegmentHeader,
 	decodeRecordHead,
+	isSegmentHeader,
 	PAGE_BYTES,
 	type PreservedChunk,
 	placesOf,
@@ -82,6 +83,12 @@ function scanRecords(fd: number, path: string, identity: SegmentIdentity): Segme
 		);
 	}
 	return { lengthBytes, nextSequence: sound.length, places: placesIn(sound, path, identity) };
+}
+
+/** Whether a file begins with all of a segment's header, whosever segment it is. */
+export function hasHeader(path: string): boolean {
+	const page = readFileSync(path).subarray(0, PAGE_BYTES);
+	return page.length === PAGE_BYTES && isSegmentHeader(page);
 }
 
 interface RecordAt {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { corrupt } from '../errors.ts';
 import { syncDirectory } from './catalog.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
+import { hasHeader, readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
 import { SegmentWriter } from './segment-writer.ts';
 
 /** The segment files of one diff area, with their lengths. */
@@ -74,6 +74,17 @@ export class SegmentStore {
 		const writer = SegmentWriter.create(this.#path(epoch), this.#identityOf(epoch));
 		syncDirectory(this.#directory);
 		return writer;
+	}
+
+	/**
+	 * Removes what a power cut left of a segment that was being made: its header is not there, and the catalog does not
+	 * know it. Nothing was preserved in it, for it is durable before its epoch begins. Returns whether it was one.
+	 */
+	dropUnmade(epoch: number, nextEpoch: number): boolean {
+		const path = this.#path(epoch);
+		if (epoch < nextEpoch || statSync(path).size > PAGE_BYTES || hasHeader(path)) return false;
+		this.remove(epoch);
+		return true;
 	}
 
 	/** Goes on with a segment behind its sound records. */

@@ -75,6 +75,13 @@ export function encodeSegmentHeader(identity: SegmentIdentity): Buffer {
 	return page;
 }
 
+/** Whether a page is a sound header, of any volume and epoch. */
+export function isSegmentHeader(page: Buffer): boolean {
+	const { fields } = segmentHeader;
+	const sum = crc32(page.subarray(0, fields.crc32.at));
+	return fields.magic.read(page, 0) === SEGMENT_MAGIC && fields.crc32.read(page, fields.crc32.at) === sum;
+}
+
 /**
  * Checks that a segment belongs to this volume and epoch.
  * Errors: corrupt `segment-damaged`, `segment-foreign`; unsupported `segment-version`.

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { BlockDevice } from '../block/device.ts';
 import { ioError, messageOf, missing } from '../errors.ts';
 import { ChunkIndex } from './chunk-index.ts';
-import type { DiffAreaShare } from './diff-area.ts';
+import type { DiffAreaShare } from './diff-area-types.ts';
 import { EpochTable } from './epoch-table.ts';
 import { PAGE_BYTES, segmentFileName } from './segment.ts';
 

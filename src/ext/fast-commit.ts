@@ -12,32 +12,35 @@ const TAG_HEAD = 9; // EXT4_FC_TAG_HEAD
 const RECORD_BYTES = recordLayout.sizeBytes;
 
 /**
- * Whether changes were committed after the log's last transaction `sequence - 1`, as fast commits. They say what was
- * done (a name was linked, a range was added), not what blocks became of it. As fs/ext4/fast_commit.c,
- * ext4_fc_replay_scan: they count up to the last tail that has the right number and checksum.
+ * How many fast commits follow the log's last transaction `sequence - 1`. They say what was done (a name was linked, a
+ * range was added), not what blocks became of it. As fs/ext4/fast_commit.c, ext4_fc_replay_scan: they count up to the
+ * last tail that has the right number and checksum.
  */
-export function hasPendingFastCommits(journal: JournalFile, sequence: number): boolean {
-	const { logEnd, blockCount } = journal.superblock;
+export function countFastCommits(journal: JournalFile, sequence: number): number {
+	const { fastCommitStart, blockCount } = journal.superblock;
 	let crc = 0;
-	for (let journalBlock = logEnd; journalBlock < blockCount; journalBlock++) {
+	let count = 0;
+	for (let journalBlock = fastCommitStart; journalBlock < blockCount; journalBlock++) {
 		const bytes = journal.read(journalBlock);
-		if (journalBlock === logEnd && recordLayout.decode(bytes).tag !== TAG_HEAD) return false;
-		for (let at = 0; at + RECORD_BYTES < bytes.length; ) {
+		if (journalBlock === fastCommitStart && recordLayout.decode(bytes).tag !== TAG_HEAD) return 0;
+		for (let at = 0; at + RECORD_BYTES <= bytes.length; ) {
 			const { tag, lengthBytes } = recordLayout.decode(bytes, at);
 			const value = at + RECORD_BYTES;
 			const end = value + lengthBytes;
-			if (tag === 0 || tag > TAG_HEAD || end > bytes.length) return false;
+			if (tag === 0 || tag > TAG_HEAD || end > bytes.length) return count;
+			crc = crc32c(crc, bytes, at, tag === TAG_TAIL ? value + tailLayout.at.checksum : end);
 			if (tag === TAG_HEAD) {
-				if (lengthBytes < headLayout.sizeBytes || headLayout.decode(bytes, value).sequence !== sequence) return false;
+				if (lengthBytes < headLayout.sizeBytes || headLayout.decode(bytes, value).sequence !== sequence) return count;
 			}
 			if (tag === TAG_TAIL) {
-				if (lengthBytes < tailLayout.sizeBytes) return false;
+				if (lengthBytes < tailLayout.sizeBytes) return count;
 				const tail = tailLayout.decode(bytes, value);
-				return tail.sequence === sequence && tail.checksum === crc32c(crc, bytes, at, value + 4);
+				if (tail.sequence !== sequence || tail.checksum !== crc) return count;
+				count++;
+				crc = 0;
 			}
-			crc = crc32c(crc, bytes, at, end);
 			at = end;
 		}
 	}
-	return false;
+	return count;
 }

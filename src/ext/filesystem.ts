@@ -16,6 +16,15 @@ import { readXattrInode } from './xattr-inode.ts';
 export const ROOT_INODE = 2;
 const DEFAULT_CACHE_BYTES = 32 << 20;
 
+export interface OpenOptions {
+	/** Bounds the memory for metadata (32 MiB). */
+	readonly cacheBytes?: number;
+	/** False shows the volume as it lies on the disk (mount -o noload); default: true. */
+	readonly replayJournal?: boolean;
+	/** Holds the journal, where that is not in the volume; the caller closes it. */
+	readonly journalDevice?: BlockDevice;
+}
+
 /**
  * An ext2, ext3 or ext4 file system, read only: nothing in this folder can write. Every call is synchronous and throws
  * a NoonmarkError where the answer is damaged (`corrupt`), not known (`unsupported`) or not to be had (`io`); damage is
@@ -40,13 +49,10 @@ export class ExtFileSystem {
 		this.#directories = new Directories(this.blocks, this.files);
 	}
 
-	/**
-	 * The device must not change while it is read here; it stays the caller's, who closes it.
-	 * `cacheBytes` bounds the memory for metadata (32 MiB).
-	 */
-	static open(device: BlockDevice, options: { cacheBytes?: number } = {}): ExtFileSystem {
+	/** The device must not change while it is read here; it stays the caller's, who closes it. */
+	static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
 		const onDisk = readSuperblock(device);
-		const replayed = withJournal(device, onDisk);
+		const replayed = options.replayJournal === false ? device : withJournal(device, onDisk, options.journalDevice);
 		// The superblock itself, or new descriptors, may be in the log.
 		const superblock = replayed === device ? onDisk : readSuperblock(replayed);
 		return new ExtFileSystem(superblock, replayed, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
@@ -85,6 +91,11 @@ export class ExtFileSystem {
 
 	readLink(symlink: Inode): Buffer {
 		return this.#content.readLink(symlink);
+	}
+
+	/** Whether a symbolic link's target is in its inode. */
+	isFastLink(symlink: Inode): boolean {
+		return this.#content.isFastLink(symlink);
 	}
 
 	/** Full names, as listxattr(2) shows them to root. */

@@ -1,16 +1,18 @@
 import { crc32c, crc32cOfZeros } from '../bytes/crc32c.ts';
 import { corrupt, unsupported } from '../errors.ts';
-import type { BlockReader } from './block-reader.ts';
-import type { BlockRun, FileBlocks } from './file-blocks.ts';
-import { type Inode, isRegular } from './inode.ts';
 import * as layout from './journal-layout.ts';
+import type { JournalPlace } from './journal-place.ts';
 
 /** The journal's superblock, decoded and checked; its blocks are numbered from the start of the journal. */
 export interface JournalSuperblock {
 	/** The log is a ring of the blocks from here to before `logEnd`. */
 	readonly logStart: number;
 	readonly logEnd: number;
-	/** Fast commits have the blocks from `logEnd` to before this one: the journal's end. */
+	/**
+	 * Fast commits have the blocks from here to before `blockCount`, the journal's end. The block between them and the log
+	 * is not used (jbd2_journal_initialize_fast_commit).
+	 */
+	readonly fastCommitStart: number;
 	readonly blockCount: number;
 	/** The first transaction to replay, and the block where it starts; 0 means that there is none. */
 	readonly sequence: number;
@@ -24,50 +26,27 @@ export interface JournalSuperblock {
 	readonly checksumSeed: number;
 }
 
-/** The file that holds the journal: its superblock, and its blocks wherever on the volume they are. */
+/** A journal: its superblock, and its blocks wherever they are. */
 export class JournalFile {
 	readonly superblock: JournalSuperblock;
-	readonly blockSizeBytes: number;
-	readonly #blocks: BlockReader;
-	readonly #inode: Inode;
-	readonly #files: FileBlocks;
-	#run: BlockRun & { readonly fileBlock: number } = { block: 0, count: 0, fileBlock: 0 };
+	readonly place: JournalPlace;
 
-	/**
-	 * Errors: `corrupt` for a journal that the kernel would refuse; `unsupported` for features that it does not know.
-	 */
-	constructor(blocks: BlockReader, files: FileBlocks, inode: Inode) {
-		if (!isRegular(inode) || inode.linkCount === 0) {
-			throw corrupt('journal-inode', `inode ${inode.number}: holds the journal, but is no regular file in use`);
-		}
-		this.#blocks = blocks;
-		this.#files = files;
-		this.#inode = inode;
-		this.blockSizeBytes = blocks.superblock.blockSizeBytes;
-		const fileBlocks = Math.min(Math.floor(inode.sizeBytes / this.blockSizeBytes), blocks.superblock.blockCount);
-		if (fileBlocks === 0) throw corrupt('journal-inode', `inode ${inode.number}: holds the journal, but is empty`);
-		this.superblock = decodeJournalSuperblock(this.read(0), this.blockSizeBytes, fileBlocks);
-	}
-
-	/** Where a block of the journal is on the volume. */
-	locate(journalBlock: number): number {
-		const into = journalBlock - this.#run.fileBlock;
-		if (into >= 0 && into < this.#run.count) return this.#run.block + into;
-		const run = this.#files.runAt(this.#inode, journalBlock);
-		if (run.block === 0) throw corrupt('journal-hole', `journal: its block ${journalBlock} is a hole`);
-		this.#run = { ...run, fileBlock: journalBlock };
-		return run.block;
+	/** Errors: `corrupt` for a journal that the kernel would refuse; `unsupported` for features that it does not know. */
+	constructor(place: JournalPlace) {
+		this.place = place;
+		this.superblock = decodeJournalSuperblock(this.read(place.superblockBlock), place);
 	}
 
 	/** A copy of a block of the journal. */
-	read(journalBlock: number, into: Buffer = Buffer.allocUnsafe(this.blockSizeBytes)): Buffer {
-		this.#blocks.readData(this.locate(journalBlock), 0, into, this.#inode.number);
+	read(journalBlock: number, into: Buffer = Buffer.allocUnsafe(this.place.blockSizeBytes)): Buffer {
+		this.place.device.read(this.place.byteOffsetOf(journalBlock), into);
 		return into;
 	}
 }
 
 /** As fs/jbd2/journal.c, journal_check_superblock and journal_load_superblock. */
-function decodeJournalSuperblock(block: Buffer, blockSizeBytes: number, fileBlocks: number): JournalSuperblock {
+function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSuperblock {
+	const { blockSizeBytes, blockCount, superblockBlock } = place;
 	const raw = layout.journalSuperblockLayout.decode(block);
 	const fail = (what: string) => corrupt('journal-superblock', `journal superblock: ${what}`);
 	if (raw.magic !== layout.JOURNAL_MAGIC)
@@ -75,8 +54,8 @@ function decodeJournalSuperblock(block: Buffer, blockSizeBytes: number, fileBloc
 	if (raw.type !== layout.SUPERBLOCK_V1 && raw.type !== layout.SUPERBLOCK_V2) throw fail(`is of type ${raw.type}`);
 	if (raw.blockSizeBytes !== blockSizeBytes)
 		throw fail(`says blocks of ${raw.blockSizeBytes} bytes, expected ${blockSizeBytes}`);
-	if (raw.blockCount > fileBlocks) throw fail(`says ${raw.blockCount} blocks, but its file has ${fileBlocks}`);
-	if (raw.firstLogBlock === 0 || raw.firstLogBlock >= raw.blockCount) {
+	if (raw.blockCount > blockCount) throw fail(`says ${raw.blockCount} blocks, but there is room for ${blockCount}`);
+	if (raw.firstLogBlock <= superblockBlock || raw.firstLogBlock >= raw.blockCount) {
 		throw fail(`its log starts at block ${raw.firstLogBlock} of ${raw.blockCount}`);
 	}
 	const features = raw.type === layout.SUPERBLOCK_V2 ? raw : { compat: 0, incompat: 0, roCompat: 0 };
@@ -94,6 +73,7 @@ function decodeJournalSuperblock(block: Buffer, blockSizeBytes: number, fileBloc
 	return {
 		logStart: raw.firstLogBlock,
 		logEnd,
+		fastCommitStart: logEnd + 1,
 		blockCount: raw.blockCount,
 		sequence: raw.sequence,
 		startBlock: raw.startBlock,

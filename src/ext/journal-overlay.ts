@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../block/device.ts';
 import { JOURNAL_MAGIC } from './journal-layout.ts';
+import type { JournalPlace } from './journal-place.ts';
 import type { LoggedBlock } from './journal-replay.ts';
 
 /**
@@ -10,12 +11,14 @@ export class JournalOverlay implements BlockDevice {
 	readonly sizeBytes: number;
 	readonly #device: BlockDevice;
 	readonly #blockSizeBytes: number;
+	readonly #journalDevice: BlockDevice;
 	readonly #blocks: ReadonlyMap<number, LoggedBlock>;
 
-	constructor(device: BlockDevice, blockSizeBytes: number, blocks: ReadonlyMap<number, LoggedBlock>) {
+	constructor(device: BlockDevice, journal: JournalPlace, blocks: ReadonlyMap<number, LoggedBlock>) {
 		this.sizeBytes = device.sizeBytes;
 		this.#device = device;
-		this.#blockSizeBytes = blockSizeBytes;
+		this.#blockSizeBytes = journal.blockSizeBytes;
+		this.#journalDevice = journal.device;
 		this.#blocks = blocks;
 	}
 
@@ -36,7 +39,7 @@ export class JournalOverlay implements BlockDevice {
 		this.#readPlain(plainStart, end, byteOffset, into);
 	}
 
-	/** The device below belongs to who opened it. */
+	/** The devices below belong to who opened them. */
 	close(): void {}
 
 	#readPlain(start: number, end: number, byteOffset: number, into: Uint8Array): void {
@@ -44,7 +47,7 @@ export class JournalOverlay implements BlockDevice {
 	}
 
 	#readLogged(logged: LoggedBlock, byteInBlock: number, into: Uint8Array): void {
-		this.#device.read(logged.at * this.#blockSizeBytes + byteInBlock, into);
+		this.#journalDevice.read(logged.byteOffset + byteInBlock, into);
 		if (!logged.isEscaped) return;
 		for (let i = byteInBlock; i < MAGIC.length && i - byteInBlock < into.length; i++) into[i - byteInBlock] = MAGIC[i]!;
 	}

@@ -29,8 +29,8 @@ import { decodeRevoked, decodeTags } from './journal-tags.ts';
 
 /** Where the replayed content of a block is. */
 export interface LoggedBlock {
-	/** A block of the volume, inside the journal. */
-	readonly at: number;
+	/** On the device that holds the journal. */
+	readonly byteOffset: number;
 	readonly isEscaped: boolean;
 }
 
@@ -185,7 +185,7 @@ function collectBlocks(
 ): Map<number, LoggedBlock> {
 	const { superblock } = journal;
 	const blocks = new Map<number, LoggedBlock>();
-	const content = Buffer.allocUnsafe(journal.blockSizeBytes);
+	const content = Buffer.allocUnsafe(journal.place.blockSizeBytes);
 	walkTransactions(journal, sequence, end, (type, bytes, current, cursor) => {
 		if (type !== DESCRIPTOR_BLOCK) return;
 		if (!isTailRight(superblock, bytes)) {
@@ -207,7 +207,7 @@ function collectBlocks(
 					`journal: transaction ${current}: its copy of block ${block} has a wrong checksum`,
 				);
 			}
-			blocks.set(block, { at: journal.locate(logged), isEscaped });
+			blocks.set(block, { byteOffset: journal.place.byteOffsetOf(logged), isEscaped });
 		}
 	});
 	return blocks;

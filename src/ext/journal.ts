@@ -1,42 +1,106 @@
 import type { BlockDevice } from '../block/device.ts';
-import { unsupported } from '../errors.ts';
-import { BlockReader } from './block-reader.ts';
-import { hasPendingFastCommits } from './fast-commit.ts';
-import { FileBlocks } from './file-blocks.ts';
-import { GroupDescriptors } from './group-descriptors.ts';
-import { readInode } from './inode.ts';
+import { NoonmarkError, type PlainError, plainError, unsupported } from '../errors.ts';
+import { countFastCommits } from './fast-commit.ts';
 import { JournalFile } from './journal-file.ts';
 import { JournalOverlay } from './journal-overlay.ts';
-import { replayJournal } from './journal-replay.ts';
+import { journalInVolume, journalOnDevice } from './journal-place.ts';
+import { type Replay, replayJournal } from './journal-replay.ts';
 import type { Superblock } from './superblock.ts';
 
-const CACHE_BYTES = 1 << 20;
+/** What the journal of a volume says. Plain data. */
+export type JournalState =
+	/** The volume has none. */
+	| { readonly kind: 'none' }
+	/** Cleanly unmounted, or frozen: there is nothing to replay. */
+	| { readonly kind: 'clean' }
+	| {
+			readonly kind: 'needs-replay';
+			/** The transactions, from the first one to before `endSequence`; numbers go round at 2^32. */
+			readonly firstSequence: number;
+			readonly endSequence: number;
+			readonly transactionCount: number;
+			/** Blocks of the volume that the replay changes. */
+			readonly blockCount: number;
+			/** Fast commits after the last transaction. */
+			readonly fastCommitCount: number;
+	  }
+	/** The kernel would refuse to mount the volume, and so does this reader: why. */
+	| { readonly kind: 'damaged'; readonly error: PlainError }
+	/** It uses what this reader does not know, or is on another device: what. */
+	| { readonly kind: 'unsupported'; readonly error: PlainError };
+
+/** The state of the journal. `device` is the volume as it lies on the disk. Errors: `io` alone; damage is an answer. */
+export function journalState(device: BlockDevice, superblock: Superblock, journalDevice?: BlockDevice): JournalState {
+	if (!superblock.features.has('has_journal')) return { kind: 'none' };
+	try {
+		const pending = readPending(device, superblock, journalDevice);
+		if (!pending) return { kind: 'clean' };
+		const { journal, replay, fastCommitCount } = pending;
+		const { sequence } = journal.superblock;
+		return {
+			kind: 'needs-replay',
+			firstSequence: sequence,
+			endSequence: replay.endSequence,
+			transactionCount: (replay.endSequence - sequence) >>> 0,
+			blockCount: replay.blocks.size,
+			fastCommitCount,
+		};
+	} catch (error) {
+		if (!(error instanceof NoonmarkError) || error.family === 'io') throw error;
+		return { kind: error.family === 'corrupt' ? 'damaged' : 'unsupported', error: plainError(error) };
+	}
+}
 
 /**
  * The device as it is to be read: with the journal's committed transactions over it where the volume was not cleanly
- * unmounted, or else the device itself. Like the kernel, this believes the superblock's `needs_recovery`: without it,
- * whatever is in the log is old.
- * Errors: `unsupported` for an external journal and for pending fast commits; `corrupt` where the kernel would not mount.
+ * unmounted, or else the device itself. `journalDevice` holds the journal where that is not in the volume.
+ * Errors: `unsupported` for an external journal that is not given, and for pending fast commits; `corrupt` where the
+ * kernel would not mount.
  */
-export function withJournal(device: BlockDevice, superblock: Superblock): BlockDevice {
-	const { features, journalInode, blockSizeBytes } = superblock;
-	if (!features.has('needs_recovery') || !features.has('has_journal')) return device;
-	if (journalInode === 0) {
-		throw unsupported(
-			'external-journal',
-			'superblock: the volume was not cleanly unmounted, and its journal is on another device; mount it once to replay it',
-		);
-	}
-	const blocks = new BlockReader(superblock, device, { cacheBytes: CACHE_BYTES });
-	const inode = readInode(blocks, new GroupDescriptors(blocks), journalInode);
-	const journal = new JournalFile(blocks, new FileBlocks(blocks), inode);
-	if (journal.superblock.startBlock === 0) return device;
-	const replay = replayJournal(journal, Math.floor(device.sizeBytes / blockSizeBytes));
-	if (journal.superblock.hasFastCommit && hasPendingFastCommits(journal, replay.endSequence)) {
+export function withJournal(device: BlockDevice, superblock: Superblock, journalDevice?: BlockDevice): BlockDevice {
+	const pending = readPending(device, superblock, journalDevice);
+	if (!pending) return device;
+	const { journal, replay, fastCommitCount } = pending;
+	if (fastCommitCount > 0) {
 		throw unsupported(
 			'fast-commits-pending',
 			'journal: the last changes are fast commits, which this version cannot replay; mount the volume once, or freeze it for the copy',
 		);
 	}
-	return replay.blocks.size === 0 ? device : new JournalOverlay(device, blockSizeBytes, replay.blocks);
+	return replay.blocks.size === 0 ? device : new JournalOverlay(device, journal.place, replay.blocks);
+}
+
+interface Pending {
+	readonly journal: JournalFile;
+	readonly replay: Replay;
+	readonly fastCommitCount: number;
+}
+
+/**
+ * What there is to replay. Like the kernel, this believes the superblock's `needs_recovery`: without it, whatever is in
+ * the log is old.
+ */
+function readPending(
+	device: BlockDevice,
+	superblock: Superblock,
+	journalDevice: BlockDevice | undefined,
+): Pending | undefined {
+	const { features, blockSizeBytes } = superblock;
+	if (!features.has('needs_recovery') || !features.has('has_journal')) return undefined;
+	const journal = openJournal(device, superblock, journalDevice);
+	if (journal.superblock.startBlock === 0) return undefined;
+	const replay = replayJournal(journal, Math.floor(device.sizeBytes / blockSizeBytes));
+	const fastCommitCount = journal.superblock.hasFastCommit ? countFastCommits(journal, replay.endSequence) : 0;
+	return { journal, replay, fastCommitCount };
+}
+
+function openJournal(device: BlockDevice, superblock: Superblock, journalDevice: BlockDevice | undefined): JournalFile {
+	if (superblock.journalInode !== 0) return new JournalFile(journalInVolume(device, superblock));
+	if (!journalDevice) {
+		throw unsupported(
+			'external-journal',
+			'superblock: the volume was not cleanly unmounted, and its journal is on another device; mount it once to replay it',
+		);
+	}
+	return new JournalFile(journalOnDevice(journalDevice, superblock));
 }

@@ -1,5 +1,5 @@
 /** The system provider: shadow copies by copy-on-write in the diff area of the volume's own service. */
-import type { DiffAreaShare } from '../diff/diff-area.ts';
+import type { DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 

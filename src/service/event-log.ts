@@ -1,53 +1,94 @@
-import { appendFileSync, readFileSync } from 'node:fs';
+import { EventEmitter, on } from 'node:events';
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import createDebug from 'debug';
 import type { VolumeEvent } from '../control/messages.ts';
 import { messageOf } from '../errors.ts';
 
 const log = createDebug('noonmark:service:events');
 
-const REMEMBERED_MAX = 20;
+const KEPT_MAX = 1000;
+/** The file is cut back to the last KEPT_MAX events whenever it has grown to this many. */
+const FILE_EVENTS_MAX = 2 * KEPT_MAX;
 
 /** What happened to the copies of a volume: one JSON line an event, in a file that outlives the service. */
 export class EventLog {
 	readonly #path: string;
 	readonly #nowMs: () => number;
-	#last: VolumeEvent[];
+	readonly #noted = new EventEmitter().setMaxListeners(0);
+	#all: VolumeEvent[];
+	#inFileCount: number;
 
-	constructor(path: string, nowMs: () => number) {
-		this.#path = path;
+	/** The log in a storage directory; what is in it already is read. */
+	constructor(storage: string, nowMs: () => number) {
+		this.#path = eventsPath(storage);
 		this.#nowMs = nowMs;
-		this.#last = readLast(path);
+		const events = readEvents(storage);
+		this.#inFileCount = events.length;
+		this.#all = events.slice(-KEPT_MAX);
 	}
 
-	/** The last events, oldest first. */
-	get last(): readonly VolumeEvent[] {
-		return this.#last;
+	/** The last 1000 events, oldest first. */
+	get all(): readonly VolumeEvent[] {
+		return this.#all;
 	}
 
-	/** Puts an event on record. A full disk does not make it fail: the event is remembered, and logged. */
-	note(kind: string, message: string): void {
-		const event = { time: new Date(this.#nowMs()).toISOString(), kind, message };
-		this.#last = [...this.#last, event].slice(-REMEMBERED_MAX);
+	/**
+	 * Puts an event on record; `fault` is the name of what caused it, null where nothing did. A full disk does not make it
+	 * fail: the event is remembered, and logged.
+	 */
+	note(kind: string, fault: string | null, message: string): void {
+		const event = { time: new Date(this.#nowMs()).toISOString(), kind, fault, message };
+		this.#all = [...this.#all, event].slice(-KEPT_MAX);
 		log('%s: %s', kind, message);
 		try {
-			appendFileSync(this.#path, `${JSON.stringify(event)}\n`, { mode: 0o600 });
+			this.#write(event);
 		} catch (error) {
 			log('%s: %s', this.#path, messageOf(error));
 		}
+		this.#noted.emit('event', event);
+	}
+
+	/** Every event that is on record, then each one as it is noted, until `close` or until the signal aborts it. */
+	async *follow(signal: AbortSignal): AsyncGenerator<VolumeEvent> {
+		const coming = on(this.#noted, 'event', { close: ['close'], signal });
+		yield* this.#all;
+		for await (const [event] of coming) yield event as VolumeEvent;
+	}
+
+	/** Ends whoever follows. */
+	close(): void {
+		this.#noted.emit('close');
+	}
+
+	#write(event: VolumeEvent): void {
+		if (this.#inFileCount < FILE_EVENTS_MAX) {
+			appendFileSync(this.#path, lineOf(event), { mode: 0o600 });
+			this.#inFileCount++;
+			return;
+		}
+		writeFileSync(`${this.#path}.new`, this.#all.map(lineOf).join(''), { mode: 0o600 });
+		renameSync(`${this.#path}.new`, this.#path);
+		this.#inFileCount = this.#all.length;
 	}
 }
 
-function readLast(path: string): VolumeEvent[] {
+export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
+
+const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;
+
+/** The events in a storage directory, oldest first; none where there is no such file. Errors: those of reading it. */
+export function readEvents(storage: string): VolumeEvent[] {
 	let text: string;
 	try {
-		text = readFileSync(path, 'utf8');
-	} catch {
-		return [];
+		text = readFileSync(eventsPath(storage), 'utf8');
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+		throw error;
 	}
 	return text
 		.split('\n')
 		.filter(Boolean)
-		.slice(-REMEMBERED_MAX)
 		.flatMap((line) => {
 			try {
 				return [JSON.parse(line) as VolumeEvent];

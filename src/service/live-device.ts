@@ -50,6 +50,8 @@ export class LiveDevice {
 	/** Errors: io `tool-failed`; with `lazy`, the file system goes on for those who use it. */
 	async unmountData(options: { lazy: boolean }): Promise<void> {
 		if (this.#data === null) return;
+		// Somebody may have unmounted it already, as the system does when it shuts down.
+		if (!this.mountPoints().includes(this.#data)) return;
 		await runTool('umount', options.lazy ? ['--lazy', this.#data] : [this.#data]);
 		this.#data = null;
 	}

@@ -14,7 +14,7 @@ import { runSession } from '../fuse/session.ts';
 import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
 import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
-import { volumeStamp } from './volume-stamp.ts';
+import { durableVolumeStamp, volumeStamp } from './volume-stamp.ts';
 
 const DRAIN_RETRY_MS = 1000;
 
@@ -108,7 +108,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 	});
 	live.flush();
 	try {
-		diffArea.close(setup.readOnly ? stamp : volumeStamp(setup.imagePath));
+		diffArea.close(setup.readOnly ? stamp : durableVolumeStamp(setup.imagePath));
 	} catch (error) {
 		log('the diff area could not be closed in order: %s', messageOf(error)); // it is opened as after a crash
 	}

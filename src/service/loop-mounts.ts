@@ -1,8 +1,12 @@
 /** Who uses a file as a disk: the loop devices over it, and what is mounted from them. */
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { readMountInfo } from '../system/mountinfo.ts';
+import { runTool } from './run-tool.ts';
 
 const SYS_BLOCK = '/sys/block';
+
+const LISTING_MS_MAX = 10_000;
 
 export interface LoopDevice {
 	/** `/dev/loop3` */
@@ -11,12 +15,35 @@ export interface LoopDevice {
 	readonly majorMinors: readonly string[];
 }
 
-/** The loop devices whose backing file is this one (an absolute path without symbolic links). */
+/**
+ * The loop devices whose backing file has this path (absolute, without symbolic links). Asks nothing of the file, so that
+ * it may be a live device.
+ */
 export function loopDevicesOver(filePath: string): LoopDevice[] {
 	return readdirSync(SYS_BLOCK)
 		.filter((name) => name.startsWith('loop') && readText(`${SYS_BLOCK}/${name}/loop/backing_file`) === filePath)
 		.map((name) => ({ path: `/dev/${name}`, majorMinors: majorMinorsOf(name) }));
 }
+
+/**
+ * The loop devices over an image, by whichever of its names. A program of its own looks: other loop devices may stand on
+ * what does not answer.
+ */
+export async function loopDevicesOverImage(image: string): Promise<LoopDevice[]> {
+	const { dev, ino } = statSync(image, { bigint: true });
+	const wanted = `${majorMinorOf(dev)} ${ino}`;
+	const columns = ['--output', 'NAME,BACK-MAJ:MIN,BACK-INO'];
+	const listed = await runTool('losetup', ['--list', '--noheadings', ...columns], LISTING_MS_MAX);
+	return listed
+		.split('\n')
+		.map((line) => line.trim().split(/\s+/))
+		.filter(([, majorMinor, inode]) => `${majorMinor} ${inode}` === wanted)
+		.map(([path]) => ({ path: path!, majorMinors: majorMinorsOf(basename(path!)) }));
+}
+
+/** `major:minor` of a st_dev: makedev(3). */
+const majorMinorOf = (dev: bigint) =>
+	`${((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)}:${(dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn)}`;
 
 /** The numbers of a block device and of its partitions, by its name below /sys/block. */
 export function majorMinorsOf(name: string): string[] {

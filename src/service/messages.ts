@@ -1,6 +1,6 @@
 /** What the main thread and the serving threads of a volume service say to each other (see mailbox.ts). Plain data. */
 import type { CatalogCopy } from '../diff/catalog.ts';
-import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area.ts';
+import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { PlainError } from '../errors.ts';
 import type { StoreAheadShare } from '../fuse/store-ahead.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
@@ -10,7 +10,7 @@ export interface LiveThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly imagePath: string;
 	readonly readOnly: boolean;
-	readonly storage: Pick<DiffAreaOptions, 'directory' | 'maximumBytes' | 'newVolumeId'>;
+	readonly storage: Omit<DiffAreaOptions, 'volumeSizeBytes' | 'volumeStamp'>;
 }
 
 /** The first news of a live thread. */

@@ -3,10 +3,18 @@ import type { Server } from 'node:net';
 import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
-import { refused } from '../errors.ts';
+import { ioError, NoonmarkError, refused } from '../errors.ts';
 import { type MountRequest, planMount } from './mount-plan.ts';
 import { probeVolume } from './probe-volume.ts';
-import { makeVolumeDirectory, processStamp, register, socketPathIn, unregister } from './runtime-directory.ts';
+import {
+	absolutePath,
+	makeVolumeDirectory,
+	processStamp,
+	register,
+	socketPathIn,
+	unregister,
+	untilSettled,
+} from './runtime-directory.ts';
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
 
@@ -20,6 +28,7 @@ export async function runService(
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,
 ): Promise<void> {
+	await untilSettled(absolutePath(request.image));
 	await cleanUpStaleMounts();
 	const plan = await planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
@@ -35,7 +44,12 @@ export async function runService(
 	try {
 		const service = await VolumeService.start(plan, imageSizeBytes, surroundings);
 		const ended = untilEnd(service);
-		server = await serveControl(socketPathIn(directory), (message) => answer(service, message, ended.unmounted));
+		server = await serveControl(socketPathIn(directory), (message, gone) =>
+			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
+				if (!(error instanceof NoonmarkError) || error.code !== 'thread-ended') throw error;
+				throw ioError('service-gone', `${plan.paths.image}: is being unmounted`);
+			}),
+		);
 		onReady(await service.status());
 		await ended.promise;
 	} finally {
@@ -69,7 +83,14 @@ function untilEnd(service: VolumeService): { promise: Promise<void>; unmounted: 
 	return { promise: Promise.race([byCommand, bySignal, fromOutside]), unmounted };
 }
 
-async function answer(service: VolumeService, request: ControlRequest, unmounted: () => void): Promise<unknown> {
+interface Conversation {
+	/** Aborts when the requester has gone. */
+	readonly gone: AbortSignal;
+	/** To be called when everything is unmounted. */
+	unmounted(): void;
+}
+
+async function answer(service: VolumeService, request: ControlRequest, conversation: Conversation): Promise<unknown> {
 	switch (request.verb) {
 		case 'status':
 			return service.status();
@@ -79,12 +100,18 @@ async function answer(service: VolumeService, request: ControlRequest, unmounted
 			return service.shadowCopies();
 		case 'storage':
 			return service.storage();
+		case 'events':
+			return service.events();
+		case 'follow':
+			return service.follow(conversation.gone);
 		case 'delete':
 			return service.delete(request.which);
+		case 'inspect':
+			return service.inspect(request.copy, request.selection);
 		case 'unmount': {
 			const status = await service.status();
 			await service.unmount();
-			setImmediate(unmounted);
+			setImmediate(conversation.unmounted);
 			return status;
 		}
 		default:

@@ -14,6 +14,7 @@ import {
 	writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
 import { missing, refused } from '../errors.ts';
 import { isWithin } from './mount-users.ts';
@@ -42,6 +43,8 @@ export interface RegisteredVolume {
 
 /** Only root can mount a volume, so there is one place for all. */
 const BASE_DIRECTORY = '/run/noonmark';
+
+const SETTLING_MS_MAX = 10_000;
 
 /** The directory of the volume with this image. */
 export function volumeDirectory(image: string): string {
@@ -100,14 +103,17 @@ export function registeredVolumes(): RegisteredVolume[] {
 		.sort((a, b) => (a.volume.image < b.volume.image ? -1 : 1));
 }
 
-/** The boot and the moment at which a process started; empty where there is none, or one that nobody has reaped. */
+/**
+ * The boot and the moment at which a process started; empty where there is none, or one that nobody has reaped. A process
+ * is there as long as one of its threads is: until then it holds its files and locks.
+ */
 export function processStamp(pid: number): string {
 	try {
 		const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
 		// Fields 3 and 22, state and starttime, counted from behind the command's closing parenthesis: proc_pid_stat(5).
 		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 		const [state, startTime] = [fields[0], fields[19]];
-		if (state === 'Z') return '';
+		if (state === 'Z' && readdirSync(`/proc/${pid}/task`).length <= 1) return '';
 		return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trimEnd()}/${startTime}`;
 	} catch {
 		return '';
@@ -116,6 +122,18 @@ export function processStamp(pid: number): string {
 
 /** Whether the process of a service that is on record is still there, even if it does not answer yet, or any more. */
 export const isAlive = ({ volume }: RegisteredVolume) => processStamp(volume.pid) === volume.processStamp;
+
+/**
+ * Waits while a service on record for this image can neither be used nor be cleared away: it has not begun to answer, or
+ * was killed and is not gone yet. After SETTLING_MS_MAX the mount goes on, and finds out what is in its way.
+ */
+export async function untilSettled(image: string): Promise<void> {
+	for (let waitedMs = 0; waitedMs < SETTLING_MS_MAX; waitedMs += 50) {
+		const registered = registeredVolumes().find(({ volume }) => volume.image === image);
+		if (!registered || !isAlive(registered) || (await isListening(registered.socketPath))) return;
+		await delay(50);
+	}
+}
 
 function readState(directory: string): RunningVolume | undefined {
 	try {
@@ -138,7 +156,7 @@ export async function runningVolumes(): Promise<RegisteredVolume[]> {
  */
 export async function findVolume(target: string): Promise<RegisteredVolume> {
 	const running = await runningVolumes();
-	const path = realPath(target);
+	const path = absolutePath(target);
 	const found = running.filter(({ volume }) => placesOf(volume).some((place) => isWithin(path, place)));
 	// Of nested ones (a data directory that holds another volume's mount point) the innermost is meant.
 	const [best] = found.sort((a, b) => longestPlace(b, path) - longestPlace(a, path));
@@ -166,7 +184,7 @@ const longestPlace = ({ volume }: RegisteredVolume, path: string) =>
 	);
 
 /** The path without symbolic links, as far as it can be told. */
-function realPath(target: string): string {
+export function absolutePath(target: string): string {
 	try {
 		return realpathSync(target);
 	} catch {

@@ -1,7 +1,7 @@
 /** The serving threads as the main thread sees them. */
 import { Worker } from 'node:worker_threads';
 import createDebug from 'debug';
-import type { DiffAreaEvent, DiffAreaShare } from '../diff/diff-area.ts';
+import type { DiffAreaEvent, DiffAreaShare } from '../diff/diff-area-types.ts';
 import { errorFromPlain, messageOf } from '../errors.ts';
 import type { RemoteDiffArea } from '../providers/system.ts';
 import { Mailbox } from './mailbox.ts';

@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import createDebug from 'debug';
 import type {
 	CopySelection,
+	FileSystemReport,
+	InspectSelection,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
+	VolumeEvent,
 	VolumeReport,
 } from '../control/messages.ts';
-import type { DiffAreaEvent } from '../diff/diff-area.ts';
+import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
 import { messageOf, missing, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
@@ -21,6 +24,7 @@ import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { EventLog } from './event-log.ts';
+import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { MaximumSize, MountPlan } from './mount-plan.ts';
@@ -29,6 +33,8 @@ import type { VolumePaths } from './runtime-directory.ts';
 import { LiveThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service');
+
+const STATUS_EVENTS_MAX = 20;
 
 /** What a service may not find out by itself: the time, and ids that nobody else has. */
 export interface Surroundings {
@@ -55,10 +61,11 @@ export class VolumeService {
 	 */
 	static async start(plan: MountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
 		const { paths } = plan;
-		const events = new EventLog(join(paths.storage, 'events.jsonl'), surroundings.nowMs);
+		const events = new EventLog(paths.storage, surroundings.nowMs);
 		if (isInMemory(paths.storage)) {
 			events.note(
 				'storage-in-memory',
+				null,
 				`${paths.storage} is in memory: at a reboot its shadow copies are lost; give another --storage`,
 			);
 		}
@@ -69,7 +76,9 @@ export class VolumeService {
 				readOnly: plan.readOnly,
 				storage: {
 					directory: paths.storage,
-					maximumBytes: maximumBytes(plan.maximumSize, imageSizeBytes),
+					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, imageSizeBytes),
+					policy: plan.policy,
+					maximumCopies: plan.maximumCopies,
 					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
 				},
 			},
@@ -180,7 +189,17 @@ export class VolumeService {
 			frozen: this.#coordinator.frozen,
 			readOnly: this.readOnly,
 		};
-		return { volume, storage: await this.storage(), events: this.#events.last };
+		return { volume, storage: await this.storage(), events: this.#events.all.slice(-STATUS_EVENTS_MAX) };
+	}
+
+	/** The events that are kept, oldest first. */
+	events(): readonly VolumeEvent[] {
+		return this.#events.all;
+	}
+
+	/** These, and then each new one, until the service ends or `gone` aborts. */
+	follow(gone: AbortSignal): AsyncGenerator<VolumeEvent> {
+		return this.#events.follow(gone);
 	}
 
 	/** Deletes copies; returns those it deleted. Errors: refused `read-only`; missing `no-such-copy`, before any is deleted. */
@@ -191,6 +210,12 @@ export class VolumeService {
 		for (const { id } of selected) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
+	}
+
+	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
+	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
+		const [{ device }] = select(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		return inspectCopy({ device, selection });
 	}
 
 	/** Makes the tree show the copies that live. */
@@ -222,6 +247,7 @@ export class VolumeService {
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
 			await this.#browse?.ended;
+			this.#events.close();
 		} catch (error) {
 			this.#ending = false;
 			throw error;
@@ -236,6 +262,7 @@ export class VolumeService {
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });
 		await this.#browse?.ended;
+		this.#events.close();
 	}
 
 	#checkNotBusy(): void {
@@ -315,14 +342,22 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 				'no-space': 'the disk of the diff area is full',
 				'index-full': 'the chunk index is full',
 			}[event.reason];
-			events.note('copy-evicted', `${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`);
+			events.note(
+				'copy-evicted',
+				event.reason,
+				`${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`,
+			);
 			return;
 		}
 		case 'copies-lost':
-			events.note('copies-lost', `${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`);
+			events.note(
+				'copies-lost',
+				null,
+				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
+			);
 			return;
 		case 'storage-unwritable':
-			events.note('storage-unwritable', event.fault);
+			events.note('storage-unwritable', null, event.fault);
 			return;
 	}
 }

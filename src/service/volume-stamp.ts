@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 /** The superblock of ext2, ext3 and ext4: it notes the last mount and the last write. */
@@ -14,6 +14,20 @@ export function volumeStamp(imagePath: string): string {
 	if (!stats.isFile()) return superblockStamp(imagePath);
 	const seconds = new Date(Number(stats.mtimeNs / 1_000_000n)).toISOString().slice(0, 19);
 	return `${seconds}.${String(stats.mtimeNs % 1_000_000_000n).padStart(9, '0')}Z`;
+}
+
+/**
+ * The stamp to leave behind. What it is taken from is made durable first: flushing the data alone leaves the modification
+ * time to the host, and after a power cut the volume would look changed.
+ */
+export function durableVolumeStamp(imagePath: string): string {
+	const fd = openSync(imagePath, 'r');
+	try {
+		fsyncSync(fd);
+	} finally {
+		closeSync(fd);
+	}
+	return volumeStamp(imagePath);
 }
 
 function superblockStamp(devicePath: string): string {

@@ -2,7 +2,7 @@
  * What makes and keeps shadow copies of one volume: the one interface behind which system, software and hardware
  * providers stand (VSS: IVssProviderCreateSnapshotSet, IVssSoftwareSnapshotProvider).
  */
-import type { DiffAreaShare } from '../diff/diff-area.ts';
+import type { DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { ShadowCopy } from './shadow-copy.ts';
 
 export type ProviderType = 'system' | 'software' | 'hardware';

@@ -1,5 +1,5 @@
 /** What a mount is refused for: nothing may stay mounted, and the message says what was found and what to do. */
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -83,6 +83,13 @@ test('an image that somebody uses: another Noonmark, a loop device', async (t) =
 		code: 4,
 		error: 'image-in-use',
 		says: /in use by \/dev\/loop\d+, mounted on .*data/,
+	});
+	const linked = join(volume.directory, 'linked.img');
+	linkSync(volume.image, linked);
+	await refused(t, volume, [linked, volume.mountpoint], {
+		code: 4,
+		error: 'image-in-use',
+		says: /linked\.img: in use by \/dev\/loop\d+, mounted on .*data/,
 	});
 	await runOk('umount', [volume.data]);
 });

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import anyTest, { type ExecutionContext } from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
 import { makeImage, populateImage } from '../../images/populate.ts';
@@ -10,6 +12,7 @@ import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { renumbered, treeOfDirectory } from '../helpers/tree.ts';
+import { eventually } from '../helpers/volume.ts';
 import type { CopiesState, ServedCopy } from './browse-server.ts';
 
 const canRun = canMount && programs('mke2fs', 'setfattr', 'setfacl', 'getfacl', 'python3', 'setpriv');
@@ -194,24 +197,25 @@ test('copies that come and go show after a second, at once where the kernel is n
 	t.deepEqual(await list(), NAMES.slice(0, 1));
 
 	set(3, 2000);
-	await new Promise((resolve) => setTimeout(resolve, 1200));
+	await eventually('all three are listed', async () => (await list()).length === 3);
 	t.deepEqual(await list(), [...NAMES]);
 	await runOk('ls', [join(mount.mountPoint, NAMES[2])]);
 
-	const inside = run('bash', [
-		'-c',
-		'cd "$1"; echo entered >&2; sleep 1; cat sizes/59',
+	const inside = spawn(
 		'bash',
-		join(mount.mountPoint, NAMES[2]),
-	]);
-	await new Promise((resolve) => setTimeout(resolve, 500));
+		['-c', 'cd "$1"; echo entered; read -r line; cat sizes/59 2>&1', 'bash', join(mount.mountPoint, NAMES[2])],
+		{ stdio: ['pipe', 'pipe', 'inherit'], timeout: 60_000, killSignal: 'SIGKILL' },
+	);
+	const insideSays = createInterface({ input: inside.stdout })[Symbol.asyncIterator]();
+	t.is((await insideSays.next()).value, 'entered');
 	set(2, 3000);
 	invalidateInode(mount.fd, ROOT_NODE);
 	invalidateEntry(mount.fd, ROOT_NODE, Buffer.from(NAMES[2]));
 	invalidateEntry(mount.fd, ROOT_NODE, Buffer.from('@GMT-2000.01.01-00.00.00'));
 	t.deepEqual(await list(), NAMES.slice(0, 2));
 	t.regex((await run('ls', [join(mount.mountPoint, NAMES[2])])).stderr, /No such file or directory/);
-	t.regex((await inside).stderr, /entered\n.*Stale file handle/);
+	inside.stdin.end('go\n');
+	t.regex((await insideSays.next()).value!, /Stale file handle/);
 
 	set(2, 3000, true);
 	t.regex(

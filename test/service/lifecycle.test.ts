@@ -78,6 +78,17 @@ test('kill -9 while the file system is mounted: the next mount clears away what 
 	await runOk('e2fsck', ['-fn', volume.image]);
 });
 
+test('a mount right after kill -9 waits until the killed service is gone', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	for (let i = 0; i < 3; i++) {
+		await shell('dd if=/dev/zero of="$1/noise" bs=1M count=8 status=none; sync -f "$1"', [volume.data]);
+		process.kill(await volume.pid(), 'SIGKILL');
+		await volume.mount();
+	}
+	t.deepEqual(await volume.list(), []);
+});
+
 test('unmount refuses while somebody is in a directory, and says who', async (t) => {
 	const volume = new TestVolume(t);
 	await volume.mount();

@@ -1,0 +1,52 @@
+import { ChunkIndex } from './chunk-index.ts';
+import { COPIES_MAX } from './diff-area-types.ts';
+import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
+import { PAGE_BYTES } from './segment.ts';
+
+/** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
+const NODES_MAX = 1 << 26;
+
+/**
+ * Where every preserved chunk lies: the chunk index and the epoch table, filled by the one writer of the diff area. Their
+ * shared memory is what reading threads look chunks up in.
+ */
+export class PreservedChunks {
+	readonly index: ChunkIndex;
+	readonly epochs: EpochTable;
+	/** The page behind everything preserved so far, on the line of all segments. Location 0 means "none". */
+	#endPage = 1;
+
+	/** `chunksPresent` are in the segments already. */
+	constructor(firstEpoch: number, chunkCount: number, chunksPresent: number) {
+		this.epochs = EpochTable.create(firstEpoch);
+		this.index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, chunksPresent));
+	}
+
+	/** Begins the next epoch, whose segment has this length already. */
+	beginEpoch(segmentBytes: number): void {
+		this.epochs.append(this.#endPage);
+		this.#endPage += segmentBytes / PAGE_BYTES;
+	}
+
+	/** Tells how long the newest epoch's segment has become. */
+	growTo(epoch: number, segmentBytes: number): void {
+		this.#endPage = this.epochs.basePage(epoch) + segmentBytes / PAGE_BYTES;
+	}
+
+	publish(chunkIndex: number, place: PlaceInSegment): void {
+		this.index.publish(chunkIndex, this.epochs.locationOf(place));
+	}
+
+	/** Whether so many chunks in a record of this size can be told; frees what only copies before the oldest could reach. */
+	makeRoom(chunkCount: number, recordBytes: number, oldestEpoch: number): boolean {
+		if (this.#endPage + recordBytes / PAGE_BYTES >= PAGES_MAX) return false;
+		if (this.index.hasRoom(chunkCount)) return true;
+		this.index.reclaim(this.epochs.baseLocation(oldestEpoch));
+		return this.index.hasRoom(chunkCount);
+	}
+}
+
+/** Room for a version of every chunk for every copy, within bounds; never less than twice what is there already. */
+function nodeCapacity(chunkCount: number, chunksPresent: number): number {
+	return Math.max(2 * chunksPresent, Math.min(NODES_MAX, COPIES_MAX * chunkCount));
+}

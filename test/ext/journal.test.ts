@@ -1,0 +1,110 @@
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { withKernelMount } from '../../images/kernel-mount.ts';
+import { makeImage } from '../../images/populate.ts';
+import { FileDevice } from '../../src/block/file-device.ts';
+import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
+import { type JournalState, journalState } from '../../src/ext/journal.ts';
+import { type Log, writeJournal } from '../helpers/journal-writer.ts';
+import { canMount, programs } from '../helpers/requires.ts';
+import { run, runOk, shell } from '../helpers/run.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
+import { treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
+
+const it = canMount && programs('mke2fs', 'debugfs', 'losetup') ? test : test.skip;
+const FORMAT = { checksum: 'v3', has64bit: true, hasAsyncCommit: false } as const;
+const BLOCK_BYTES = 1024;
+
+const smallImage = (directory: string) =>
+	makeImage(join(directory, 'image'), 8, ['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1']);
+
+function openDevice(t: ExecutionContext, path: string): FileDevice {
+	const device = FileDevice.open(path, 'read');
+	t.teardown(() => device.close());
+	return device;
+}
+
+function stateOf(t: ExecutionContext, image: string): JournalState {
+	const device = openDevice(t, image);
+	return journalState(device, readSuperblock(device));
+}
+
+const block = (number: number) => ({ block: number, content: Buffer.alloc(BLOCK_BYTES, 1) });
+const transaction = (...numbers: number[]) => ({
+	...{ writes: numbers.map(block), revokes: [], isCommitted: true, timeSec: 1000 },
+});
+/** The numbers go round at 2^32; one block is written twice, and the last transaction is not committed. */
+const LOG: Log = {
+	sequence: 0xffffffff,
+	transactions: [transaction(6000, 6001), transaction(6001, 6002), { ...transaction(6003), isCommitted: false }],
+};
+
+it('the state of a journal: none, clean, to be replayed, damaged', async (t) => {
+	const directory = temporaryDirectory(t);
+	t.deepEqual(stateOf(t, await makeImage(join(directory, 'image'), 8, ['-t', 'ext2'])), { kind: 'none' });
+	const image = await smallImage(directory);
+	t.deepEqual(stateOf(t, image), { kind: 'clean' });
+
+	const placed = await writeJournal(image, FORMAT, LOG);
+	const pending = { kind: 'needs-replay', firstSequence: 0xffffffff, endSequence: 1, transactionCount: 2 } as const;
+	t.deepEqual(stateOf(t, image), { ...pending, blockCount: 3, fastCommitCount: 0 });
+
+	const bytes = readFileSync(image);
+	bytes[placed.find(({ kind }) => kind === 'data')!.at * BLOCK_BYTES] = 0xff;
+	writeFileSync(image, bytes);
+	const message = 'journal: transaction 4294967295: its copy of block 6000 has a wrong checksum';
+	t.deepEqual(stateOf(t, image), {
+		...{ kind: 'damaged', error: { family: 'corrupt', code: 'journal-checksum', message } },
+	});
+});
+
+/** A loop device over a file for as long as the test runs. */
+async function loopDevice(t: ExecutionContext, path: string): Promise<string> {
+	const device = (await runOk('losetup', ['--find', '--show', path])).toString().trim();
+	t.teardown(() => run('losetup', ['--detach', device]));
+	return device;
+}
+
+it('a journal on another device is replayed where it is given, and refused by name where it is not', async (t) => {
+	const directory = temporaryDirectory(t);
+	const [image, journal] = [join(directory, 'image'), join(directory, 'journal')];
+	for (const [path, mib] of [[image, 16] as const, [journal, 8] as const]) {
+		writeFileSync(path, '');
+		truncateSync(path, mib << 20);
+	}
+	await runOk('mke2fs', ['-q', '-F', '-O', 'journal_dev', '-b', '1024', journal]);
+	const journalLoop = await loopDevice(t, journal);
+	await runOk('mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '1024', '-J', `device=${journalLoop}`, image]);
+
+	const [imageCopy, journalCopy] = [join(directory, 'image-copy'), join(directory, 'journal-copy')];
+	const tree = await withKernelMount(image, `noatime,journal_path=${journalLoop}`, async (mountPoint) => {
+		await shell('cd "$1"; mkdir a; seq 1000 >a/b; ln a/b c; ln -s a/b d; sync -f .', [mountPoint]);
+		const seen = await treeOfDirectory(mountPoint);
+		await runOk('blockdev', ['--flushbufs', journalLoop]);
+		copyFileSync(image, imageCopy);
+		copyFileSync(journal, journalCopy);
+		return seen;
+	});
+	const [device, journalDevice] = [openDevice(t, imageCopy), openDevice(t, journalCopy)];
+	t.deepEqual(treeOfFileSystem(ExtFileSystem.open(device, { journalDevice })), tree);
+	t.throws(() => ExtFileSystem.open(device), { code: 'external-journal' });
+	t.throws(() => ExtFileSystem.open(device, { journalDevice: device }), { code: 'external-journal' });
+	t.is(journalState(device, readSuperblock(device)).kind, 'unsupported');
+});
+
+it('without replay a volume is shown as it lies on the disk, as the kernel does with noload', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await makeImage(join(directory, 'image'), 16, ['-t', 'ext4']);
+	const copy = join(directory, 'copy');
+	await withKernelMount(image, 'noatime', async (mountPoint) => {
+		await shell('cd "$1"; seq 1000 >a; sync a', [mountPoint]);
+		copyFileSync(image, copy);
+	});
+	const device = openDevice(t, copy);
+	const shown = treeOfFileSystem(ExtFileSystem.open(device, { replayJournal: false }));
+	const replayed = treeOfFileSystem(ExtFileSystem.open(device));
+	t.true(replayed.some(({ path }) => path === 'a'));
+	t.deepEqual(shown, await withKernelMount(copy, 'ro,noload', treeOfDirectory));
+	t.false(shown.some(({ path }) => path === 'a'));
+});

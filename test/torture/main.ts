@@ -1,0 +1,35 @@
+/** `make torture`: the proofs that take long. Prints what was run, and ends with 1 where anything failed. */
+import { cutPower } from './power-cut.ts';
+
+interface Setting {
+	readonly seed: number;
+	/** Power cuts. */
+	readonly states: number;
+}
+
+type Phase = (setting: Setting) => readonly string[] | Promise<readonly string[]>;
+
+const STATES_OF_ONE_WORKLOAD = 1000;
+
+const PHASES: Record<string, Phase> = {
+	cuts({ seed, states }) {
+		const failures: string[] = [];
+		let tried = 0;
+		for (let i = 0; tried < states; i++) {
+			const result = cutPower({ seed: seed + i, states: Math.min(STATES_OF_ONE_WORKLOAD, states - tried) });
+			tried += result.states;
+			failures.push(...result.failures);
+			console.log(`cuts: seed ${seed + i}, ${tried} states in all, ${failures.length} failures`);
+			if (failures.length > 0) break;
+		}
+		return failures;
+	},
+};
+
+const [phases, seed, states] = process.argv.slice(2);
+const setting: Setting = { seed: Number(seed), states: Number(states) };
+for (const name of phases!.split(',')) {
+	const failures = await PHASES[name]!(setting);
+	for (const failure of failures) console.error(`${name}: ${failure}`);
+	if (failures.length > 0) process.exitCode = 1;
+}

@@ -1,0 +1,185 @@
+/**
+ * A workload on a live volume in this process, from a seed: random overwrites, discards, flushes, creations that are
+ * finished or given up, deletions of any copy, evictions, orderly restarts and kills. It notes what it does for a model.
+ */
+import { join } from 'node:path';
+import { FileDevice } from '../../src/block/file-device.ts';
+import { DiffArea } from '../../src/diff/diff-area.ts';
+import { LiveVolume } from '../../src/diff/live-volume.ts';
+import { durableVolumeStamp } from '../../src/service/volume-stamp.ts';
+import { Random } from '../helpers/random.ts';
+import { closeAll, real } from './file-calls.ts';
+import type { Note } from './volume-model.ts';
+
+export interface WorkloadOptions {
+	readonly seed: number;
+	readonly sizeBytes: number;
+	/** null: 64 MiB, which no workload fills. */
+	readonly maximumBytes: number | null;
+}
+
+/** Where the notes go. `position` and `noteAt`: to put one before what was recorded since. */
+export interface Notebook {
+	note(note: Note): void;
+	noteAt(position: number, note: Note): void;
+	position(): number;
+	/** What tells whether the image was changed. */
+	stamp(): string;
+}
+
+/** Bytes of which each eight tell where they belong and which write they come from. */
+export function stamped(at: number, lengthBytes: number, sequence: number): Buffer {
+	const start = Math.floor(at / 8);
+	const words = new Uint32Array(2 * (Math.ceil((at + lengthBytes) / 8) - start));
+	for (let i = 0; i < words.length; i += 2) {
+		words[i] = start + i / 2;
+		words[i + 1] = sequence;
+	}
+	return Buffer.from(words.buffer).subarray(at - start * 8, at - start * 8 + lengthBytes);
+}
+
+/** The volume as it is before the workload: half of it holds something. */
+export const firstContent = (sizeBytes: number) => Buffer.concat([stamped(0, Math.floor(sizeBytes / 2), 1)], sizeBytes);
+
+export const imageIn = (directory: string) => join(directory, 'disk.img');
+export const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
+
+export const openDiffArea = (directory: string, volumeStamp: string, options: Omit<WorkloadOptions, 'seed'>) =>
+	DiffArea.open({
+		directory: storageIn(directory),
+		volumeSizeBytes: options.sizeBytes,
+		volumeStamp,
+		maximumBytes: options.maximumBytes ?? 64 << 20,
+		newVolumeId: '00112233445566778899aabbccddeeff',
+	});
+
+export class Workload {
+	readonly #directory: string;
+	readonly #options: WorkloadOptions;
+	readonly #notebook: Notebook;
+	readonly #random: Random;
+	/** Copies that a program may count on. */
+	#epochs: number[] = [];
+	#sequence = 2;
+	#nowMs = 0;
+	volume!: FileDevice;
+	diffArea!: DiffArea;
+	live!: LiveVolume;
+
+	constructor(directory: string, options: WorkloadOptions, notebook: Notebook) {
+		this.#directory = directory;
+		this.#options = options;
+		this.#notebook = notebook;
+		this.#random = new Random(options.seed);
+		this.#open();
+	}
+
+	step(): void {
+		const start = this.#notebook.position();
+		this.#randomStep();
+		this.live.drainIfDue();
+		this.#noteEvictions(start);
+	}
+
+	/** As at an orderly unmount. */
+	close(): void {
+		this.#flush();
+		durableVolumeStamp(imageIn(this.#directory));
+		this.diffArea.close(this.#notebook.stamp());
+		this.volume.close();
+	}
+
+	#open(): void {
+		const start = this.#notebook.position();
+		this.volume = FileDevice.open(imageIn(this.#directory), 'write');
+		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options);
+		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
+		this.#noteEvictions(start);
+	}
+
+	#randomStep(): void {
+		const step = this.#random.integer(100);
+		this.#nowMs += this.#random.integer(20);
+		if (step < 5) this.#create();
+		else if (step < 9 && this.#epochs.length > 2) this.#delete(this.#random.pick(this.#epochs));
+		else if (step < 10) this.#restart();
+		else if (step < 11) this.#kill();
+		else if (step < 17) this.#zero();
+		else if (step < 30) this.#flush();
+		else this.#write();
+	}
+
+	#restart(): void {
+		const start = this.#notebook.position();
+		this.close();
+		this.#noteEvictions(start);
+		this.#open();
+	}
+
+	/** What was held in memory is gone; nothing is closed in order. */
+	#kill(): void {
+		closeAll();
+		this.#notebook.note({ kind: 'found', content: real.readFileSync(imageIn(this.#directory)) });
+		this.#open();
+	}
+
+	#create(): void {
+		this.#flush();
+		this.diffArea.prepareCommit();
+		for (let i = this.#random.integer(3); i > 0; i--) this.#write();
+		this.live.drain();
+		const { epoch } = this.diffArea.commit(`copy ${this.#sequence}`);
+		this.#notebook.note({ kind: 'committed', epoch });
+		for (let i = this.#random.integer(4); i > 0; i--) this.#write();
+		if (this.#random.integer(8) === 0) {
+			this.#notebook.note({ kind: 'leaving', epoch });
+			this.diffArea.abortCommit();
+			this.#notebook.note({ kind: 'left', epoch });
+			return;
+		}
+		this.#flush();
+		this.diffArea.finishCommit();
+		this.#notebook.note({ kind: 'reported', epoch });
+		this.#epochs.push(epoch);
+	}
+
+	#delete(epoch: number): void {
+		this.#notebook.note({ kind: 'leaving', epoch });
+		this.diffArea.delete(epoch);
+		this.#notebook.note({ kind: 'left', epoch });
+		this.#epochs = this.#epochs.filter((other) => other !== epoch);
+	}
+
+	#write(): void {
+		const [at, lengthBytes] = this.#range();
+		const bytes = stamped(at, lengthBytes, this.#sequence++);
+		this.#notebook.note({ kind: 'write', at, bytes });
+		this.live.write(at, bytes);
+	}
+
+	#zero(): void {
+		const [at, lengthBytes] = this.#range();
+		this.#notebook.note({ kind: 'write', at, bytes: Buffer.alloc(lengthBytes) });
+		this.live.zero(at, lengthBytes, this.#random.integer(2) === 0);
+	}
+
+	#flush(): void {
+		this.live.flush();
+		this.#notebook.note({ kind: 'flushed' });
+	}
+
+	#range(): [at: number, lengthBytes: number] {
+		const at = this.#random.integer(this.#options.sizeBytes);
+		const most = Math.min(this.#options.sizeBytes - at, this.#random.pick([512, 4096, 70_000]));
+		return [at, 1 + this.#random.integer(most)];
+	}
+
+	/** An eviction may have begun anywhere since `start`. */
+	#noteEvictions(start: number): void {
+		for (const event of this.diffArea.takeEvents()) {
+			if (event.kind !== 'copy-evicted') throw new Error(`unexpected: ${JSON.stringify(event)}`);
+			this.#notebook.noteAt(start, { kind: 'leaving', epoch: event.copy.epoch });
+			this.#epochs = this.#epochs.filter((epoch) => epoch !== event.copy.epoch);
+		}
+	}
+}
