@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import createDebug from 'debug';
 import type {
 	CopySelection,
+	FileSystemReport,
+	InspectSelection,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
@@ -22,6 +24,7 @@ import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { EventLog } from './event-log.ts';
+import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { MaximumSize, MountPlan } from './mount-plan.ts';
@@ -73,7 +76,9 @@ export class VolumeService {
 				readOnly: plan.readOnly,
 				storage: {
 					directory: paths.storage,
-					maximumBytes: maximumBytes(plan.maximumSize, imageSizeBytes),
+					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, imageSizeBytes),
+					policy: plan.policy,
+					maximumCopies: plan.maximumCopies,
 					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
 				},
 			},
@@ -205,6 +210,12 @@ export class VolumeService {
 		for (const { id } of selected) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
+	}
+
+	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
+	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
+		const [{ device }] = select(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		return inspectCopy({ device, selection });
 	}
 
 	/** Makes the tree show the copies that live. */
