@@ -12,6 +12,7 @@ const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Pro
 	delete: () => import('./commands/delete.ts'),
 	status: () => import('./commands/status.ts'),
 	events: () => import('./commands/events.ts'),
+	inspect: () => import('./commands/inspect.ts'),
 };
 
 const HELP = `
@@ -27,6 +28,7 @@ const HELP = `
 	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
 	  status [TARGET]              Show where things stand
 	  events TARGET                Show what happened to the shadow copies
+	  inspect IMAGE [PATH]         Show the structures of a file system, also of TARGET/@GMT-…
 
 	TARGET is the image, the mount point, the live device, the data directory, the storage, or any path inside one of
 	the directories.

@@ -30,7 +30,7 @@ export function flagsOf(options: string, sloppy: boolean): string[] {
 		const key = flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 		const type =
 			key in FLAGS && !['json', 'foreground'].includes(key) ? FLAGS[key as keyof typeof FLAGS].type : undefined;
-		if (type === 'string' && value) return [`--${flag}=${value}`];
+		if ((type === 'string' || type === 'number') && value) return [`--${flag}=${value}`];
 		if (type === 'boolean' && value === undefined) return [`--${flag}`];
 		if (sloppy) return [];
 		throw new InvocationError(`${option}: ${type ? 'the option is not used so' : 'there is no such option'}`);

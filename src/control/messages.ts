@@ -3,11 +3,16 @@
  * `follow`, one reply for each event.
  */
 import type { PlainError } from '../errors.ts';
+import type { InspectSelection } from '../ext/inspect.ts';
 import type { ProviderType } from '../shadow/provider.ts';
 
 export type ControlRequest =
 	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
-	| { readonly verb: 'delete'; readonly which: CopySelection };
+	| { readonly verb: 'delete'; readonly which: CopySelection }
+	| { readonly verb: 'inspect'; readonly copy: string; readonly selection: InspectSelection };
+
+/** The answer to `inspect` is a FileSystemReport. */
+export type { FileSystemReport, InodeReport, InspectSelection } from '../ext/inspect.ts';
 
 /** Copies by name or id, or by place. */
 export type CopySelection = { readonly named: readonly string[] } | { readonly all: true } | { readonly oldest: true };

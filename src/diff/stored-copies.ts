@@ -49,7 +49,7 @@ export function readStoredCopies(
 		else firstReadable = epoch + 1;
 	}
 	const present = [...segments.values()].reduce((sum, { content }) => sum + content.places.length / 2, 0);
-	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present, 0);
+	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present);
 	for (let epoch = firstEpoch; epoch < nextEpoch; epoch++) {
 		const content = segments.get(epoch)?.content;
 		chunks.beginEpoch(content?.lengthBytes ?? 0);

@@ -14,17 +14,17 @@ export interface BlockRun {
 /** Where the blocks of files are, whichever way their inodes say it. */
 export class FileBlocks {
 	readonly #blocks: BlockReader;
-	readonly #extents: ExtentTree;
+	readonly extents: ExtentTree;
 
 	constructor(blocks: BlockReader) {
 		this.#blocks = blocks;
-		this.#extents = new ExtentTree(blocks);
+		this.extents = new ExtentTree(blocks);
 	}
 
 	/** The longest run from `fileBlock` on that is found without looking far; at least one block, perhaps past the size. */
 	runAt(inode: Inode, fileBlock: number): BlockRun {
 		return inode.flags & FLAG_EXTENTS
-			? this.#extents.runAt(inode, fileBlock)
+			? this.extents.runAt(inode, fileBlock)
 			: blockMapRunAt(this.#blocks, inode, fileBlock);
 	}
 

@@ -65,7 +65,7 @@ export class FileContent {
 			throw corrupt('symlink-size', `inode ${number}: a symbolic link of ${sizeBytes} bytes`);
 		}
 		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink(symlink);
-		if (this.#isFast(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
+		if (this.isFastLink(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
 		const target = Buffer.alloc(sizeBytes);
 		this.#read(symlink, 0, target);
 		return target;
@@ -74,7 +74,7 @@ export class FileContent {
 	/** What the kernel shows without the key: the encrypted target in the form of a name (fscrypt_get_symlink). */
 	#readEncryptedLink(symlink: Inode): Buffer {
 		const stored = Buffer.alloc(symlink.sizeBytes);
-		if (this.#isFast(symlink)) blockField(symlink).copy(stored);
+		if (this.isFastLink(symlink)) blockField(symlink).copy(stored);
 		else this.#read(symlink, 0, stored);
 		const length = stored.length < 2 ? 0 : stored.readUInt16LE(0);
 		if (length < MIN_ENCRYPTED_NAME_BYTES || 2 + length > stored.length) {
@@ -91,7 +91,7 @@ export class FileContent {
 	 * charged may be those of its xattrs. With values in inodes the count says nothing, and the size decides
 	 * (fs/ext4/inode.c, ext4_inode_is_fast_symlink).
 	 */
-	#isFast(symlink: Inode): boolean {
+	isFastLink(symlink: Inode): boolean {
 		if (symlink.flags & FLAG_INLINE_DATA) return false;
 		const fits = symlink.sizeBytes < MAX_FAST_SYMLINK_BYTES;
 		const { superblock } = this.#blocks;

@@ -93,6 +93,11 @@ export class ExtFileSystem {
 		return this.#content.readLink(symlink);
 	}
 
+	/** Whether a symbolic link's target is in its inode. */
+	isFastLink(symlink: Inode): boolean {
+		return this.#content.isFastLink(symlink);
+	}
+
 	/** Full names, as listxattr(2) shows them to root. */
 	listXattrs(inode: Inode): Buffer[] {
 		return listXattrs(this.blocks, inode);

@@ -57,6 +57,8 @@ export interface Superblock {
 
 	/** 0 where the journal is on another device. */
 	readonly journalInode: number;
+	/** Feature `mmp`. */
+	readonly mmpBlock: number;
 	/** Of the device with the journal, where it is on another one. */
 	readonly journalUuid: Uint8Array;
 }
@@ -101,6 +103,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
 		hashSignIsKnown: (raw.flags & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH)) !== 0,
 		journalInode: raw.journalInode,
+		mmpBlock: raw.mmpBlockLow + raw.mmpBlockHigh * 2 ** 32,
 		journalUuid: raw.journalUuid,
 	};
 }
@@ -210,7 +213,7 @@ function isPowerOfTwo(value: number): boolean {
 	return value > 0 && (value & (value - 1)) === 0;
 }
 
-function formatUuid(bytes: Uint8Array): string {
+export function formatUuid(bytes: Uint8Array): string {
 	return Buffer.from(bytes)
 		.toString('hex')
 		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -18,6 +18,7 @@ import { inoLow, ROOT_NODE } from './node-id.ts';
 import * as protocol from './protocol.ts';
 import type { Request } from './request.ts';
 import type { RequestHandler } from './session.ts';
+import type { StoreAhead } from './store-ahead.ts';
 
 /** A shadow copy as the tree shows it. */
 export interface BrowseCopy {
@@ -33,6 +34,8 @@ export interface BrowseCopy {
 }
 
 export interface BrowseTreeOptions {
+	/** Where several threads serve the mount: their read-ahead across files. */
+	readonly ahead?: StoreAhead;
 	log(message: string, error: unknown): void;
 }
 
@@ -86,6 +89,7 @@ export class BrowseTree implements RequestHandler {
 		flags2: 0,
 	};
 	readonly #log: BrowseTreeOptions['log'];
+	readonly #ahead: StoreAhead | undefined;
 	readonly #open = new LRUCache<number, ExtTree>({ max: MAX_OPEN_COPIES });
 	/** Copies whose trouble was logged. */
 	readonly #failed = new Set<number>();
@@ -95,6 +99,7 @@ export class BrowseTree implements RequestHandler {
 
 	constructor(options: BrowseTreeOptions) {
 		this.#log = options.log;
+		this.#ahead = options.ahead;
 	}
 
 	/**
@@ -126,6 +131,27 @@ export class BrowseTree implements RequestHandler {
 		if (typeof tree !== 'number') return tree.handle(request, reply);
 		return request.nodeLow === ROOT_INODE ? this.#handleClosed(request, reply, copy, tree) : tree;
 	}
+
+	/** To be called between two requests: stores the content of files that will be asked for soon. */
+	readAhead(): void {
+		try {
+			this.#ahead?.work(this.#readWhole);
+		} catch (error) {
+			this.#log('storing content ahead failed', error);
+		}
+	}
+
+	/** Nobody has asked for it yet, so nobody is told of an error: who asks will be. */
+	readonly #readWhole = (copyNumber: number, inodeNumber: number, into: Buffer): number => {
+		const copy = this.#copies.get(copyNumber);
+		if (!copy || copy.isGone()) return -1;
+		const tree = this.#treeOf(copy);
+		try {
+			return typeof tree === 'number' ? -1 : tree.readWhole(inodeNumber, into);
+		} catch {
+			return -1;
+		}
+	};
 
 	#handleRoot(request: Request, reply: Buffer): number {
 		switch (request.opcode) {
@@ -177,7 +203,7 @@ export class BrowseTree implements RequestHandler {
 		const known = this.#open.get(copy.number);
 		if (known) return known;
 		try {
-			const tree = new ExtTree(copy.number, copy.open());
+			const tree = new ExtTree(copy.number, copy.open(), this.#ahead);
 			tree.rootEntry(); // A copy whose root cannot be read is one that cannot be opened.
 			this.#open.set(copy.number, tree);
 			this.#failed.delete(copy.number);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { ShadowCopyReport } from '../control/messages.ts';
+import type { CopySelection, ShadowCopyReport } from '../control/messages.ts';
+import { missing } from '../errors.ts';
 import type { ProvidedCopy, ProviderType } from '../shadow/provider.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 
@@ -21,4 +22,19 @@ export function copyReport(
 		attributes: copy.attributes,
 		preservedBytes,
 	};
+}
+
+/** Errors: missing `no-such-copy`. */
+export function selectCopies(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {
+	if ('all' in which) return [...copies];
+	if ('oldest' in which) return copies.slice(0, 1);
+	return which.named.map((wanted) => {
+		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
+		if (found) return found;
+		const there = copies.map(({ copy }) => copy.name).join(', ');
+		throw missing(
+			'no-such-copy',
+			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
+		);
+	});
 }

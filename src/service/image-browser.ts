@@ -5,7 +5,14 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { FileDevice } from '../block/file-device.ts';
-import type { ShadowCopyReport, StatusReport, StorageReport, VolumeEvent } from '../control/messages.ts';
+import type {
+	FileSystemReport,
+	InspectSelection,
+	ShadowCopyReport,
+	StatusReport,
+	StorageReport,
+	VolumeEvent,
+} from '../control/messages.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
 import { refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
@@ -13,8 +20,9 @@ import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
 import { BrowseMount } from './browse-mount.ts';
-import { copyReport } from './copy-report.ts';
+import { copyReport, selectCopies } from './copy-report.ts';
 import { EventLog } from './event-log.ts';
+import { inspectCopy } from './inspect.ts';
 import type { BrowsableCopy } from './messages.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
@@ -84,6 +92,11 @@ export class ImageBrowser implements MountedVolume {
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
 		return this.#copies.map((provided) => copyReport(provided, 'system', this.#paths));
+	}
+
+	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
+		const [{ device }] = selectCopies(this.#copies, { named: [copy] }) as [ProvidedCopy];
+		return inspectCopy({ device, selection });
 	}
 
 	async create(): Promise<never> {

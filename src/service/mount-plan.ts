@@ -4,11 +4,14 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { StoragePolicy } from '../diff/diff-area-types.ts';
 import { missing, refused } from '../errors.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
+
+export { COPIES_MAX } from '../diff/diff-area-types.ts';
 
 /** The most bytes of a diff area, as the user says it. */
 export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
@@ -19,14 +22,16 @@ export interface MountRequest {
 	readonly data: string | undefined;
 	readonly live: string | undefined;
 	readonly storage: string | undefined;
-	readonly maximumSize: MaximumSize;
+	/** Undefined: as it was, or the default. */
+	readonly maximumSize: MaximumSize | undefined;
+	readonly maximumCopies: number;
+	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
 }
 
-export interface MountPlan {
+export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy'> {
 	readonly paths: VolumePaths;
-	readonly maximumSize: MaximumSize;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
 }
@@ -56,7 +61,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const options = { maximumSize: request.maximumSize, readOnly: request.readOnly, allowOther: request.allowOther };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);

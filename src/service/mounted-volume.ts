@@ -1,4 +1,12 @@
-import type { CopySelection, ShadowCopyReport, StatusReport, StorageReport, VolumeEvent } from '../control/messages.ts';
+import type {
+	CopySelection,
+	FileSystemReport,
+	InspectSelection,
+	ShadowCopyReport,
+	StatusReport,
+	StorageReport,
+	VolumeEvent,
+} from '../control/messages.ts';
 
 /** A volume that is mounted, as its control socket knows it. What cannot be done with it is refused. */
 export interface MountedVolume {
@@ -9,6 +17,8 @@ export interface MountedVolume {
 	create(): Promise<ShadowCopyReport[]>;
 	/** Returns those that were deleted. Errors: missing `no-such-copy`, before any is deleted. */
 	delete(which: CopySelection): Promise<ShadowCopyReport[]>;
+	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
+	inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport>;
 	/** The events that are kept, oldest first. */
 	events(): readonly VolumeEvent[];
 	/** These, and then each new one, until the service ends or `gone` aborts. */

@@ -6,6 +6,8 @@ import { statfsSync } from 'node:fs';
 import createDebug from 'debug';
 import type {
 	CopySelection,
+	FileSystemReport,
+	InspectSelection,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
@@ -13,15 +15,16 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { messageOf, missing, refused } from '../errors.ts';
+import { messageOf, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
-import { copyReport } from './copy-report.ts';
+import { copyReport, selectCopies } from './copy-report.ts';
 import { EventLog } from './event-log.ts';
+import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { LiveMountPlan, MaximumSize } from './mount-plan.ts';
@@ -74,7 +77,9 @@ export class VolumeService implements MountedVolume {
 				readOnly: plan.readOnly,
 				storage: {
 					directory: paths.storage,
-					maximumBytes: maximumBytes(plan.maximumSize, imageSizeBytes),
+					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, imageSizeBytes),
+					policy: plan.policy,
+					maximumCopies: plan.maximumCopies,
 					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
 				},
 			},
@@ -198,10 +203,15 @@ export class VolumeService implements MountedVolume {
 	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
-		const selected = select(this.#copies, which).map((provided) => this.#report(provided));
+		const selected = selectCopies(this.#copies, which).map((provided) => this.#report(provided));
 		for (const { id } of selected) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
+	}
+
+	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
+		const [{ device }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		return inspectCopy({ device, selection });
 	}
 
 	/** Makes the tree show the copies that live. */
@@ -279,20 +289,6 @@ const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
 	createdAtMs: copy.createdAtMs,
 	device,
 });
-
-function select(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {
-	if ('all' in which) return [...copies];
-	if ('oldest' in which) return copies.slice(0, 1);
-	return which.named.map((wanted) => {
-		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
-		if (found) return found;
-		const there = copies.map(({ copy }) => copy.name).join(', ');
-		throw missing(
-			'no-such-copy',
-			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
-		);
-	});
-}
 
 function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
 	if (size === 'unbounded') return null;

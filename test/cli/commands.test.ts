@@ -10,7 +10,7 @@ const test = anyTest.serial;
 test('the help names every command and the exit codes; each command has its own', async (t) => {
 	const { code, stdout } = await noonmark(['--help']);
 	t.is(code, 0);
-	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'events']) {
+	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'events', 'inspect']) {
 		t.regex(stdout.toString(), new RegExp(`^ +${command} `, 'm'));
 		const help = await noonmark([command, '--help']);
 		t.is(help.code, 0);
