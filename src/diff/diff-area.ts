@@ -205,7 +205,7 @@ export class DiffArea {
 		this.#unfinished = undefined;
 		if (unfinished && this.#copies.includes(unfinished)) {
 			this.#forget([unfinished]);
-			this.#removeUnread();
+			this.#tryRecordLoss(); // a finishCommit that failed may have named the copy in the catalog already
 		}
 		if (!this.#prepared) return;
 		this.#prepared.close();
@@ -217,6 +217,14 @@ export class DiffArea {
 	delete(epoch: number): boolean {
 		const copy = this.#copies.find((candidate) => candidate.epoch === epoch);
 		if (!copy) return false;
+		try {
+			this.#writeCatalog(
+				null,
+				this.#copies.filter((other) => other !== copy),
+			);
+		} catch (error) {
+			if (!isNoSpace((error as Error).cause)) throw error;
+		}
 		this.#forget([copy]);
 		this.#recordLoss();
 		return true;
@@ -399,10 +407,10 @@ export class DiffArea {
 		}
 	}
 
-	#writeCatalog(volumeStamp: string | null): void {
+	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {
 		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
 		const { nextEpoch } = this.#epochs;
-		const copies = this.#copies.filter((copy) => copy !== this.#unfinished);
+		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });

@@ -121,7 +121,11 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 	return opened;
 }
 
-function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
+/** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
+export function checkVolume(
+	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp'>,
+	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
+): void {
 	if (catalog.copies.length === 0) return;
 	const { directory, volumeSizeBytes, volumeStamp } = options;
 	const has = `${directory} has ${catalog.copies.length} shadow copies of it`;
