@@ -9,7 +9,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.ts';
-import { requireRoot } from '../src/service/mount-plan.ts';
+import { checkPrivilege } from '../src/service/mount-plan.ts';
 import { FLAGS, startInBackground } from './commands/mount.ts';
 
 const EXIT_INVOCATION = 1;
@@ -30,7 +30,7 @@ export function flagsOf(options: string, sloppy: boolean): string[] {
 		const key = flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 		const type =
 			key in FLAGS && !['json', 'foreground'].includes(key) ? FLAGS[key as keyof typeof FLAGS].type : undefined;
-		if (type === 'string' && value) return [`--${flag}=${value}`];
+		if ((type === 'string' || type === 'number') && value) return [`--${flag}=${value}`];
 		if (type === 'boolean' && value === undefined) return [`--${flag}`];
 		if (sloppy) return [];
 		throw new InvocationError(`${option}: ${type ? 'the option is not used so' : 'there is no such option'}`);
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
 	}
 	const flags = flagsOf(values.options.join(','), values.sloppy);
 	if (values.fake) return;
-	requireRoot();
+	checkPrivilege({ readOnly: false, data: undefined, live: undefined });
 	await startInBackground(image, [image, mountpoint, ...flags]);
 }
 

@@ -124,6 +124,7 @@ export class LiveVolume implements WritableBlockDevice {
 		let held = this.#held.get(chunkIndex);
 		if (!held) {
 			if (this.#held.size === RECORD_CHUNKS_MAX) this.drain();
+			this.#diffArea.checkRoom(this.#held.size + 1);
 			if (this.#held.size === 0) this.#oldestHeldMs = this.#monotonicMs();
 			held = this.#newHeldChunk(chunkIndex);
 			this.#held.set(chunkIndex, held);
