@@ -79,6 +79,7 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 		'volume',
 		'provider',
 		'state',
+		'fault',
 		'attributes',
 		'preservedBytes',
 	]);
