@@ -1,6 +1,7 @@
 import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
 import { isDirectoryBlockSound } from './directory-checksum.ts';
+import { type DirectoryEdits, readEdited } from './directory-edits.ts';
 import { isNamed, NAME_AT, type RawEntryVisitor, walkEntries } from './directory-entry.ts';
 import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
@@ -37,15 +38,24 @@ export class Directories {
 	readonly #blocks: BlockReader;
 	readonly #files: FileBlocks;
 	readonly #hasTypes: boolean;
+	readonly #edited: ReadonlyMap<number, DirectoryEdits>;
 
-	constructor(blocks: BlockReader, files: FileBlocks) {
+	/** `edited` has what fast commits say of some directories, by inode number. */
+	constructor(blocks: BlockReader, files: FileBlocks, edited: ReadonlyMap<number, DirectoryEdits> = new Map()) {
 		this.#blocks = blocks;
 		this.#files = files;
+		this.#edited = edited;
 		this.#hasTypes = blocks.superblock.features.has('filetype');
 	}
 
 	/** Errors: `corrupt` at the first entry that is not sound, after those before it were visited. */
 	read(directory: Inode, position: number, visit: EntryVisitor): void {
+		const edits = this.#edited.get(directory.number);
+		if (edits) readEdited(edits, position, visit, (show) => this.#readStored(directory, position, show));
+		else this.#readStored(directory, position, visit);
+	}
+
+	#readStored(directory: Inode, position: number, visit: EntryVisitor): void {
 		if (directory.flags & FLAG_INLINE_DATA) {
 			this.#readInline(directory, position, visit);
 			return;
@@ -64,6 +74,13 @@ export class Directories {
 
 	/** The inode number that the name has in this directory, byte for byte (also where the kernel would fold case). */
 	lookup(directory: Inode, name: Uint8Array): number | undefined {
+		const edits = this.#edited.get(directory.number);
+		const edited = edits?.find(name);
+		if (edited) return edited.inode === 0 ? undefined : edited.inode;
+		return edits?.isNew ? undefined : this.#lookupStored(directory, name);
+	}
+
+	#lookupStored(directory: Inode, name: Uint8Array): number | undefined {
 		if (directory.flags & FLAG_ENCRYPT) return this.#lookupShown(directory, name);
 		if (directory.flags & FLAG_INLINE_DATA) return lookupInline(directory, name);
 		const blockCount = this.#blockCount(directory);
@@ -217,7 +234,7 @@ function lookupInline(directory: Inode, name: Uint8Array): number | undefined {
 }
 
 /** No path can hold an empty name, a slash or a NUL; the kernel's readdir answers EIO for them. */
-function isPresentable(name: Uint8Array): boolean {
+export function isPresentable(name: Uint8Array): boolean {
 	for (let i = 0; i < name.length; i++) if (name[i] === 0x2f || name[i] === 0) return false;
 	return name.length > 0;
 }
