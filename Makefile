@@ -4,7 +4,8 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts
+PHASES ?= cuts,faults
+ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
 all: build/.done
@@ -24,13 +25,14 @@ fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
 
 torture: build/.done .tools
-	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES)
+	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS)
 
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)
 
+# QUICK=1: small sizes. REPETITIONS=5, ONLY='regex of state: work', OUTPUT=build/bench. Needs root.
 bench: build/.done .tools
-	node build/test/bench/main.js
+	node --enable-source-maps build/test/bench/main.js
 
 clean:
 	rm -rf build node_modules/.tools
@@ -40,7 +42,7 @@ SOURCES := $(shell find src cli test images -name '*.ts')
 build/.done: node_modules/.package-lock.json $(SOURCES) tsconfig.json
 	rm -rf build
 	npx tsc -p tsconfig.json
-	chmod +x build/cli/main.js
+	chmod +x build/cli/main.js build/cli/mount-helper.js
 	touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json

@@ -11,7 +11,9 @@ const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Pro
 	list: () => import('./commands/list.ts'),
 	delete: () => import('./commands/delete.ts'),
 	status: () => import('./commands/status.ts'),
+	resize: () => import('./commands/resize.ts'),
 	events: () => import('./commands/events.ts'),
+	inspect: () => import('./commands/inspect.ts'),
 };
 
 const HELP = `
@@ -25,8 +27,11 @@ const HELP = `
 	  list [shadows|storage] [TARGET]
 	                               Show shadow copies, or the space that they take
 	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
+	  resize TARGET --max-size SIZE
+	                               Change the most that the shadow copies may take
 	  status [TARGET]              Show where things stand
 	  events TARGET                Show what happened to the shadow copies
+	  inspect IMAGE [PATH]         Show the structures of a file system, also of TARGET/@GMT-…
 
 	TARGET is the image, the mount point, the live device, the data directory, the storage, or any path inside one of
 	the directories.

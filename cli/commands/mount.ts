@@ -1,15 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import { type MountRequest, requireRoot } from '../../src/service/mount-plan.ts';
+import { COPIES_MAX, checkPrivilege, type MountRequest } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
-import { parseMaximumSize } from '../size.ts';
+import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize } from '../size.ts';
 import { statusText } from './status.ts';
 
 const HELP = `
@@ -18,28 +18,40 @@ const HELP = `
 
 	Starts the volume service of a disk image or block device with an ext2, ext3 or ext4 file system. Its shadow copies
 	appear in MOUNTPOINT; the volume itself is used through the live device. Returns once everything answers.
+	Who is not root can look at an image, with --read-only: at its shadow copies, where the storage is readable, and at the
+	volume as it is, in the directory "volume".
 
 	Options
 	  --data DIR       Mount the file system of the live device here, too
 	  --live FILE      Where the live device appears (default: STORAGE/live)
 	  --storage DIR    The diff area (default: IMAGE.noonmark)
-	  --max-size SIZE  The most that the diff area may take: 500M, 20G, 15%, unbounded (default: 10% of the volume)
+	  --max-size SIZE  The most that the diff area may take: 500M, 20G, 15%, unbounded; kept for later mounts
+	                   (default: as it was; at first 10% of the volume)
+	  --max-copies N   The most shadow copies (default, and at most: ${COPIES_MAX})
+	  --policy POLICY  What gives way where the diff area is full or fails: protect-volume deletes the oldest copies,
+	                   protect-shadows fails the write (default: protect-volume)
 	  --read-only      Show the shadow copies; neither the volume nor they can change
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
 	  --foreground     Stay in the foreground until everything is unmounted
 	  --json           Print {"volumes":[…]}
 `;
 
-const FLAGS = {
+const POLICIES = ['protect-volume', 'protect-shadows'] as const;
+
+export const FLAGS = {
 	...JSON_FLAG,
 	data: { type: 'string' },
 	live: { type: 'string' },
 	storage: { type: 'string' },
-	maxSize: { type: 'string', default: '10%' },
+	maxSize: { type: 'string' },
+	maxCopies: { type: 'number', default: COPIES_MAX },
+	policy: { type: 'string', default: POLICIES[0] },
 	readOnly: { type: 'boolean', default: false },
 	allowOther: { type: 'boolean', default: false },
 	foreground: { type: 'boolean', default: false },
 } as const;
+
+const MAIN = join(import.meta.dirname, '..', 'main.js');
 
 /** What a service in the background tells the command that started it. */
 type Tidings = { readonly ready: StatusReport } | { readonly error: PlainError };
@@ -47,15 +59,19 @@ type Tidings = { readonly ready: StatusReport } | { readonly error: PlainError }
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, FLAGS, { min: 2, max: 2 });
 	const [image, mountpoint] = cli.input as [string, string];
-	const { data, live, storage, maxSize, readOnly, allowOther, foreground, json } = cli.flags;
-	const maximumSize = parseMaximumSize(maxSize);
-	if (!maximumSize)
-		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
-	requireRoot();
+	const { data, live, storage, maxSize, maxCopies: maximumCopies, readOnly, allowOther, foreground, json } = cli.flags;
+	const maximumSize = maxSize === undefined ? undefined : parseMaximumSize(maxSize);
+	if (maxSize !== undefined && !maximumSize) usage(cli, `--max-size ${maxSize}: ${MAXIMUM_SIZE_EXPECTED}`);
+	if (!(Number.isInteger(maximumCopies) && maximumCopies >= 1 && maximumCopies <= COPIES_MAX))
+		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
+	const policy = POLICIES.find((known) => known === cli.flags.policy);
+	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
+	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
-	const request = { image, mountpoint, data, live, storage, maximumSize, readOnly, allowOther };
+	const limits = { maximumSize, maximumCopies, policy };
+	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther };
 	await (process.send ? serveFor(request) : serve(request, report));
 }
 
@@ -74,11 +90,11 @@ async function serveFor(request: MountRequest): Promise<void> {
 	}
 }
 
-/** Starts this command once more, in a session of its own; resolves when the volume is mounted. */
-async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
+/** Runs `noonmark mount` with these arguments, in a session of its own; resolves when the volume is mounted. */
+export async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
 	const logPath = serviceLogPath(resolve(image));
 	const logFd = openSync(logPath, 'a', 0o600);
-	const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, 'mount', ...argv, '--foreground'], {
+	const child = spawn(process.execPath, [...process.execArgv, MAIN, 'mount', ...argv, '--foreground'], {
 		detached: true,
 		stdio: ['ignore', logFd, logFd, 'ipc'],
 		cwd: process.cwd(),

@@ -24,6 +24,8 @@ export interface CatalogBody {
 	readonly volumeId: string;
 	readonly volumeSizeBytes: number;
 	readonly chunkSizeBytes: number;
+	/** The most bytes that the diff area may take; null = unbounded. */
+	readonly maximumBytes: number | null;
 	/** The next shadow copy gets this number. Epochs are never used twice. */
 	readonly nextEpoch: number;
 	/** Oldest first. */

@@ -7,11 +7,24 @@ export interface DiffAreaOptions {
 	readonly volumeSizeBytes: number;
 	/** How the volume looks now (see the catalog). */
 	readonly volumeStamp: string;
-	/** The most bytes that its files may take; null = unbounded. */
-	readonly maximumBytes: number | null;
+	/** The most bytes that its files may take; null = unbounded. Default: what was kept, at first a tenth of the volume. */
+	readonly maximumBytes?: number | null | undefined;
+	/** Default: protect-volume. */
+	readonly policy?: StoragePolicy;
+	/** Default, and the most: COPIES_MAX. */
+	readonly maximumCopies?: number;
 	/** 32 hexadecimal digits, for a new diff area. */
 	readonly newVolumeId: string;
 }
+
+/**
+ * What gives way where old content cannot be kept: the shadow copies (the oldest one by one where there is no room, all of
+ * them after an I/O error), or the write to the volume, which then fails.
+ */
+export type StoragePolicy = 'protect-volume' | 'protect-shadows';
+
+/** As many as Windows' clients show. */
+export const COPIES_MAX = 512;
 
 /** What another thread needs to read the shadow copies of a diff area. */
 export interface DiffAreaShare {

@@ -7,27 +7,36 @@
  * on newer segments, and a segment can go once no copy of its epoch or an older one lives.
  *
  * One thread owns a DiffArea and is the only writer of its files and its shared memory.
- * Nothing here fails a live write: out of space, the oldest copies go; out of order (an I/O error), all of them go.
+ * Where old content cannot be kept, the policy says what gives way. By default no live write fails: out of space, the
+ * oldest copies go; out of order (an I/O error), all of them go.
  * What happened is told in `takeEvents`.
  */
 import { ioError, messageOf, refused } from '../errors.ts';
 import { type CatalogCopy, writeCatalog } from './catalog.ts';
-import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare, NoRoom } from './diff-area-types.ts';
+import {
+	COPIES_MAX,
+	type DiffAreaEvent,
+	type DiffAreaOptions,
+	type DiffAreaShare,
+	type NoRoom,
+	type StoragePolicy,
+} from './diff-area-types.ts';
 import type { EpochTable } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
 import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
+import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
 import { isNoSpace } from './storage-errors.ts';
 
-export const COPIES_MAX = 512;
-
 export class DiffArea {
 	readonly share: DiffAreaShare;
 	readonly needed: NeededMap;
-	readonly #maximumBytes: number | null;
+	readonly #policy: StoragePolicy;
+	readonly #maximumCopies: number;
+	#maximumBytes: number | null;
 	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
 	readonly #segments: SegmentStore;
@@ -47,17 +56,18 @@ export class DiffArea {
 	}
 
 	private constructor(options: DiffAreaOptions, { catalog, segments, firstEpoch, opened }: OpenedDiffArea) {
-		const { directory, maximumBytes } = options;
+		const { directory, maximumBytes = catalog.maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
 		const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
-		const allowed = maximumBytes === null ? Number.POSITIVE_INFINITY : Math.ceil(maximumBytes / chunkSizeBytes);
 		this.#segments = segments;
+		this.#policy = options.policy ?? 'protect-volume';
+		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
 		this.#maximumBytes = maximumBytes;
 		this.#copies = [...catalog.copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present, allowed);
+		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
 		const { index, epochs } = this.#chunks;
 		this.share = {
 			directory,
@@ -100,6 +110,23 @@ export class DiffArea {
 		return this.#maximumBytes;
 	}
 
+	/**
+	 * Changes the most bytes that its files may take (null: unbounded), for good. Where the copies take more, the oldest
+	 * go. Errors: refused `storage-full` where the policy protects them; io `catalog-unwritable`.
+	 */
+	resize(maximumBytes: number | null): void {
+		const isTooMuch = () => maximumBytes !== null && this.#copies.length > 0 && this.usedBytes > maximumBytes;
+		if (isTooMuch() && this.#policy === 'protect-shadows') {
+			throw refused(
+				'storage-full',
+				`the shadow copies take ${this.usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
+			);
+		}
+		this.#maximumBytes = maximumBytes;
+		while (isTooMuch()) this.#evictOldest('maximum-size');
+		this.#writeCatalog(null);
+	}
+
 	/** Bytes that the host file system has given to the directory's files. */
 	get allocatedBytes(): number {
 		return this.#segments.allocatedBytes;
@@ -107,13 +134,14 @@ export class DiffArea {
 
 	/**
 	 * Does what a commit can do before writes are held: the next segment, durable, by name too.
-	 * Where the disk is full the oldest copies go. Errors: refused `too-many-copies`; io `storage-unwritable`.
+	 * Where the disk is full the oldest copies go, if the policy lets them. Errors: refused `too-many-copies`; io
+	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#copies.length >= COPIES_MAX) {
+		if (this.#copies.length >= this.#maximumCopies) {
 			throw refused(
 				'too-many-copies',
-				`the volume has ${this.#copies.length} shadow copies, the most it can have; delete one first`,
+				`the volume has ${this.#copies.length} shadow copies, the most it may have; delete one first`,
 			);
 		}
 		if (this.#epochs.isFull)
@@ -124,7 +152,7 @@ export class DiffArea {
 				this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
 			} catch (error) {
 				this.#segments.remove(this.#epochs.nextEpoch);
-				if (!isNoSpace(error) || this.#copies.length === 0) {
+				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
 					throw ioError(
 						'storage-unwritable',
 						`${this.share.directory}: no segment can be made: ${messageOf(error)}`,
@@ -169,7 +197,10 @@ export class DiffArea {
 	abortCommit(): void {
 		const unfinished = this.#unfinished;
 		this.#unfinished = undefined;
-		if (unfinished && this.#copies.includes(unfinished)) this.#drop([unfinished]);
+		if (unfinished && this.#copies.includes(unfinished)) {
+			this.#drop([unfinished]);
+			this.#tryWriteCatalog(); // a finishCommit that failed may have named the copy there already
+		}
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#segments.remove(this.#prepared.epoch);
@@ -187,7 +218,8 @@ export class DiffArea {
 
 	/**
 	 * Preserves the old content of chunks (at most RECORD_CHUNKS_MAX): durable, then in the index. On return the live
-	 * chunks may be overwritten. Deletes copies where there is no room, all of them where preserving fails.
+	 * chunks may be overwritten. What cannot be preserved costs copies, or, where the policy protects them, throws:
+	 * refused `storage-full`, io `storage-unwritable`; the live chunks must stay as they are then.
 	 */
 	preserve(chunks: readonly ChunkContent[]): void {
 		if (!this.#writer) return;
@@ -195,8 +227,18 @@ export class DiffArea {
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
+			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
 			this.#evictOldest(reason);
 		}
+	}
+
+	/**
+	 * Called before a write is answered that is preserved later, of so many chunks in one record. Errors: refused
+	 * `storage-full` where the policy protects the copies and the maximum size leaves no room. A full disk shows later.
+	 */
+	checkRoom(chunkCount: number): void {
+		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
+		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes)) throw this.#isFull('maximum-size');
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
@@ -210,7 +252,6 @@ export class DiffArea {
 	#appendDurably(writer: SegmentWriter, record: NewRecord): 'no-space' | undefined {
 		try {
 			const places = writer.append(record);
-			writer.sync();
 			this.#segments.adopt(writer);
 			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
 			for (const place of places) {
@@ -220,17 +261,32 @@ export class DiffArea {
 			return undefined;
 		} catch (error) {
 			if (isNoSpace(error)) return 'no-space';
-			this.#loseCopies(this.#copies, `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`);
+			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
+			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
+			this.#loseCopies(this.#copies, fault);
 			this.#tryWriteCatalog();
 			return undefined;
 		}
 	}
 
+	#isFull(reason: NoRoom) {
+		const why = {
+			'maximum-size': `has its maximum size of ${this.#maximumBytes} bytes; raise it, or delete shadow copies`,
+			'no-space': 'is on a full disk; make room there, or delete shadow copies',
+			'index-full': 'holds more chunks than its index can; delete shadow copies',
+		}[reason];
+		return refused('storage-full', `${this.share.directory}: the diff area ${why}`);
+	}
+
 	/** Why the record cannot be appended now. */
 	#obstacle(record: NewRecord): NoRoom | undefined {
-		if (this.#maximumBytes !== null && this.usedBytes + record.sizeBytes > this.#maximumBytes) return 'maximum-size';
+		if (!this.#fits(record.sizeBytes)) return 'maximum-size';
 		const chunkCount = record.data.length + record.zeros.length;
 		return this.#chunks.makeRoom(chunkCount, record.sizeBytes, this.#copies[0]!.epoch) ? undefined : 'index-full';
+	}
+
+	#fits(moreBytes: number): boolean {
+		return this.#maximumBytes === null || this.usedBytes + moreBytes <= this.#maximumBytes;
 	}
 
 	#evictOldest(reason: NoRoom): void {
@@ -319,6 +375,7 @@ export class DiffArea {
 		const { nextEpoch } = this.#epochs;
 		const copies = this.#copies.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
-		writeCatalog(directory, { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch, copies, segments, volumeStamp });
+		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
+		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });
 	}
 }

@@ -58,7 +58,8 @@ export class LiveVolume implements WritableBlockDevice {
 	write(byteOffset: number, from: Uint8Array): void {
 		let direct = 0; // bytes before this one are written or held
 		this.#forEachPiece(byteOffset, from.length, (chunkIndex, start, end, done) => {
-			if (!this.#diffArea.needed.isNeeded(chunkIndex)) return;
+			// A held chunk stays held where its copy is deleted meanwhile: draining would undo what went past it.
+			if (!this.#diffArea.needed.isNeeded(chunkIndex) && !this.#held.has(chunkIndex)) return;
 			if (done > direct) this.#volume.write(byteOffset + direct, from.subarray(direct, done));
 			direct = done + (end - start);
 			this.#hold(chunkIndex, start, from.subarray(done, direct));
@@ -123,6 +124,7 @@ export class LiveVolume implements WritableBlockDevice {
 		let held = this.#held.get(chunkIndex);
 		if (!held) {
 			if (this.#held.size === RECORD_CHUNKS_MAX) this.drain();
+			this.#diffArea.checkRoom(this.#held.size + 1);
 			if (this.#held.size === 0) this.#oldestHeldMs = this.#monotonicMs();
 			held = this.#newHeldChunk(chunkIndex);
 			this.#held.set(chunkIndex, held);

@@ -5,6 +5,9 @@ import type { DiffAreaOptions } from './diff-area-types.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 
+/** A tenth of the volume, as with VSS. */
+const DEFAULT_MAXIMUM_DIVISOR = 10;
+
 /** A segment's content, or why it cannot be had. */
 export type OpenedSegment =
 	| { readonly content: SegmentContent }
@@ -24,7 +27,7 @@ export interface OpenedDiffArea {
  */
 export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
 	makeDirectory(options.directory);
-	const catalog = readCatalog(options.directory) ?? newCatalog(options);
+	const catalog = { ...newCatalog(options), ...readCatalog(options.directory) };
 	checkVolume(catalog, options);
 	const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
@@ -38,6 +41,7 @@ function newCatalog(options: DiffAreaOptions): CatalogBody {
 		volumeId: options.newVolumeId,
 		volumeSizeBytes: options.volumeSizeBytes,
 		chunkSizeBytes: chunkSizeFor(options.volumeSizeBytes),
+		maximumBytes: Math.floor(options.volumeSizeBytes / DEFAULT_MAXIMUM_DIVISOR),
 		nextEpoch: 1,
 		copies: [],
 		segments: [],
@@ -68,7 +72,11 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 	return opened;
 }
 
-function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
+/** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
+export function checkVolume(
+	catalog: CatalogBody,
+	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
+): void {
 	if (catalog.copies.length === 0 && catalog.volumeSizeBytes === options.volumeSizeBytes) return;
 	const way = `to go on without its ${catalog.copies.length} shadow copies, move ${options.directory} away`;
 	if (catalog.volumeSizeBytes !== options.volumeSizeBytes) {

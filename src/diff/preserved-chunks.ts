@@ -1,8 +1,9 @@
 import { ChunkIndex } from './chunk-index.ts';
+import { COPIES_MAX } from './diff-area-types.ts';
 import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
 import { PAGE_BYTES } from './segment.ts';
 
-/** Nodes of the chunk index where nothing else bounds them: 1 GiB of address space. */
+/** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
 const NODES_MAX = 1 << 26;
 
 /**
@@ -15,10 +16,10 @@ export class PreservedChunks {
 	/** The page behind everything preserved so far, on the line of all segments. Location 0 means "none". */
 	#endPage = 1;
 
-	/** `chunksPresent` are in the segments already, `chunksAllowed` by the maximum size. */
-	constructor(firstEpoch: number, chunkCount: number, chunksPresent: number, chunksAllowed: number) {
+	/** `chunksPresent` are in the segments already. */
+	constructor(firstEpoch: number, chunkCount: number, chunksPresent: number) {
 		this.epochs = EpochTable.create(firstEpoch);
-		this.index = ChunkIndex.create(chunkCount, nodeCapacity(chunksPresent, chunksAllowed));
+		this.index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, chunksPresent));
 	}
 
 	/** Begins the next epoch, whose segment has this length already. */
@@ -45,10 +46,7 @@ export class PreservedChunks {
 	}
 }
 
-/**
- * Room for every chunk that the maximum size allows, and as much again for zero entries and versions of deleted copies;
- * never less than twice what is there already.
- */
-function nodeCapacity(chunksPresent: number, chunksAllowed: number): number {
-	return Math.max(1 << 16, 2 * chunksPresent, Math.min(NODES_MAX, 2 * chunksAllowed));
+/** Room for a version of every chunk for every copy, within bounds; never less than twice what is there already. */
+function nodeCapacity(chunkCount: number, chunksPresent: number): number {
+	return Math.max(2 * chunksPresent, Math.min(NODES_MAX, COPIES_MAX * chunkCount));
 }

@@ -47,7 +47,6 @@ export class SegmentWriter {
 	readonly #pagesPerChunk: number;
 	readonly #headPage = Buffer.alloc(PAGE_BYTES);
 	#lengthBytes: number;
-	#durableBytes: number;
 	#sequence: number;
 
 	private constructor(fd: number, identity: SegmentIdentity, lengthBytes: number, sequence: number) {
@@ -55,7 +54,6 @@ export class SegmentWriter {
 		this.#fd = fd;
 		this.#pagesPerChunk = identity.chunkSizeBytes / PAGE_BYTES;
 		this.#lengthBytes = lengthBytes;
-		this.#durableBytes = lengthBytes;
 		this.#sequence = sequence;
 	}
 
@@ -90,13 +88,14 @@ export class SegmentWriter {
 		return this.#lengthBytes;
 	}
 
-	/** Appends one record. It is not durable before `sync`. A failed append leaves no trace. */
+	/** Appends one record; returns the places of its chunks once it is durable. A failed append leaves no trace. */
 	append(record: NewRecord): PreservedChunk[] {
-		const head = { sequence: this.#sequence, durableBytes: this.#durableBytes, data: record.data, zeros: record.zeros };
+		const head = { sequence: this.#sequence, durableBytes: this.#lengthBytes, data: record.data, zeros: record.zeros };
 		encodeRecordHead(head, this.epoch, this.#headPage);
 		const at = this.#lengthBytes;
 		try {
 			writeFully(this.#fd, [this.#headPage, ...record.contents], at);
+			fdatasyncSync(this.#fd);
 		} catch (error) {
 			ftruncateSync(this.#fd, at);
 			throw error;
@@ -104,12 +103,6 @@ export class SegmentWriter {
 		this.#sequence++;
 		this.#lengthBytes = at + record.sizeBytes;
 		return [...placesOf(head, at / PAGE_BYTES, this.#pagesPerChunk)];
-	}
-
-	/** Returns once every record that was appended is durable. */
-	sync(): void {
-		fdatasyncSync(this.#fd);
-		this.#durableBytes = this.#lengthBytes;
 	}
 
 	close(): void {

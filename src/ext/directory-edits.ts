@@ -1,3 +1,4 @@
+import { casefold } from './casefold.ts';
 import type { EntryVisitor } from './directory.ts';
 
 /** A name as it is after the edits; inode 0: there is no such name any more. */
@@ -15,20 +16,23 @@ export const FIRST_ADDED_POSITION = 2 ** 50;
 export class DirectoryEdits {
 	/** Nothing that the directory's blocks say counts: it was made by the edits. */
 	readonly isNew: boolean;
+	readonly #folds: boolean;
 	readonly #names = new Map<string, EditedName>();
 	#added: readonly EditedName[] | undefined;
 
-	constructor(isNew: boolean) {
+	/** `folds`: whether names are found in any spelling. */
+	constructor(isNew: boolean, folds: boolean) {
 		this.isNew = isNew;
+		this.#folds = folds;
 	}
 
 	/** What the edits say of a name; undefined: nothing. */
 	find(name: Uint8Array): EditedName | undefined {
-		return this.#names.get(keyOf(name));
+		return this.#names.get(this.#keyOf(name));
 	}
 
 	set(edited: EditedName): void {
-		const key = keyOf(edited.name);
+		const key = this.#keyOf(edited.name);
 		this.#names.delete(key); // so that the order is that of the edits
 		this.#names.set(key, edited);
 		this.#added = undefined;
@@ -39,9 +43,12 @@ export class DirectoryEdits {
 		this.#added ??= [...this.#names.values()].filter(({ inode }) => inode !== 0);
 		return this.#added;
 	}
-}
 
-const keyOf = (name: Uint8Array) => Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1');
+	#keyOf(name: Uint8Array): string {
+		const key = (this.#folds ? casefold(name) : undefined) ?? name;
+		return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+	}
+}
 
 /** Lists a directory: what is stored, as far as the edits leave it alone, and then what they added. */
 export function readEdited(

@@ -25,8 +25,19 @@ interface Node {
 	readonly fileBlocks: readonly number[];
 	/** Leaves only. */
 	readonly lengths: readonly number[];
-	/** Leaves: where the extent's blocks are, 0 where they are unwritten. Index nodes: the child. */
+	/** Leaves: where the extent's blocks are to be read, 0 where they are unwritten. Index nodes: the child. */
 	readonly targets: readonly number[];
+	/** Leaves: where the extent's blocks are, unwritten or not. Index nodes: the child. */
+	readonly starts: readonly number[];
+}
+
+/** An extent as the tree has it. */
+export interface Extent {
+	readonly fileBlock: number;
+	readonly block: number;
+	readonly count: number;
+	/** Its blocks are allocated, and read as zeros. */
+	readonly isUnwritten: boolean;
 }
 
 /**
@@ -63,6 +74,20 @@ export class ExtentTree {
 			if (left <= 0) return { block: 0, count: end - fileBlock };
 			return { block: target === 0 ? 0 : target + into, count: Math.min(left, end - fileBlock) };
 		}
+	}
+
+	/**
+	 * Visits the tree from left to right, each index node before what is below it: `onNode` gets the block of a node
+	 * below the root and its depth. Ends where a visitor returns false.
+	 */
+	visit(inode: Inode, onExtent: (extent: Extent) => boolean, onNode: (block: number, depth: number) => boolean): void {
+		const walk = (node: Node): boolean =>
+			node.starts.every((start, i) => {
+				if (node.depth > 0) return onNode(start, node.depth - 1) && walk(this.#child(inode, start, node.depth - 1));
+				const [fileBlock, count, isUnwritten] = [node.fileBlocks[i]!, node.lengths[i]!, node.targets[i] === 0];
+				return onExtent({ fileBlock, block: start, count, isUnwritten });
+			});
+		walk(this.#root(inode));
 	}
 
 	#root(inode: Inode): Node {
@@ -117,15 +142,13 @@ export class ExtentTree {
 			if (length === 0) throw fail(`entry ${i} has no blocks`);
 			if (start + length > next)
 				throw fail(`entry ${i} (file block ${start}, ${length} blocks) runs into block ${next}`);
-			if (entries.targets[i] !== 0 || header.depth > 0) {
-				this.#blocks.check(entries.targets[i]!, length, header.depth > 0 ? 'extent tree node' : 'extent', inode.number);
-			}
+			this.#blocks.check(entries.starts[i]!, length, header.depth > 0 ? 'extent tree node' : 'extent', inode.number);
 		}
 		return { owner: inode.number, depth: header.depth, ...entries };
 	}
 }
 
-type Entries = Pick<Node, 'fileBlocks' | 'lengths' | 'targets'>;
+type Entries = Pick<Node, 'fileBlocks' | 'lengths' | 'targets' | 'starts'>;
 
 function decodeIndex(bytes: Buffer, count: number): Entries {
 	const { at } = extentIndexLayout;
@@ -135,7 +158,7 @@ function decodeIndex(bytes: Buffer, count: number): Entries {
 		fileBlocks.push(bytes.readUInt32LE(entry + at.fileBlock));
 		targets.push(bytes.readUInt32LE(entry + at.childLow) + bytes.readUInt16LE(entry + at.childHigh) * 2 ** 32);
 	}
-	return { fileBlocks, lengths: [], targets };
+	return { fileBlocks, lengths: [], targets, starts: targets };
 }
 
 function decodeLeaf(bytes: Buffer, count: number): Entries {
@@ -143,6 +166,7 @@ function decodeLeaf(bytes: Buffer, count: number): Entries {
 	const fileBlocks: number[] = [];
 	const lengths: number[] = [];
 	const targets: number[] = [];
+	const starts: number[] = [];
 	for (let i = 0, entry = HEADER_BYTES; i < count; i++, entry += ENTRY_BYTES) {
 		const length = bytes.readUInt16LE(entry + at.length);
 		const isUnwritten = length > MAX_WRITTEN_EXTENT_BLOCKS;
@@ -150,8 +174,9 @@ function decodeLeaf(bytes: Buffer, count: number): Entries {
 		fileBlocks.push(bytes.readUInt32LE(entry + at.fileBlock));
 		lengths.push(isUnwritten ? length - MAX_WRITTEN_EXTENT_BLOCKS : length);
 		targets.push(isUnwritten ? 0 : start);
+		starts.push(start);
 	}
-	return { fileBlocks, lengths, targets };
+	return { fileBlocks, lengths, targets, starts };
 }
 
 /** The index of the last value that is not above `wanted`, or -1. The values ascend. */

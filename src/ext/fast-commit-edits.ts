@@ -20,6 +20,7 @@ import {
 	EXTENT_MAGIC,
 	extentHeaderLayout,
 	FILE_TYPE_DIRECTORY,
+	FLAG_CASEFOLD,
 	FLAG_ENCRYPT,
 	FLAG_EXTENTS,
 	FLAG_INLINE_DATA,
@@ -170,7 +171,7 @@ class Editor {
 	#link({ directory, inode, name }: NameRecord): void {
 		const target = this.#inode(inode);
 		const isNewDirectory = target && isDirectory(target) && this.#inodes.get(inode)?.isNew;
-		if (isNewDirectory && !this.#directories.has(inode)) this.#makeDirectory(inode, directory);
+		if (isNewDirectory && !this.#directories.has(inode)) this.#makeDirectory(target, directory);
 		this.#setName(directory, name, inode);
 	}
 
@@ -183,8 +184,8 @@ class Editor {
 	}
 
 	/** What its blocks hold was not logged. */
-	#makeDirectory(number: number, parent: number): void {
-		const edits = new DirectoryEdits(true);
+	#makeDirectory({ number, flags }: Inode, parent: number): void {
+		const edits = new DirectoryEdits(true, foldsNames(flags));
 		edits.set({ name: Buffer.from('.'), inode: number, fileType: FILE_TYPE_DIRECTORY });
 		edits.set({ name: Buffer.from('..'), inode: parent, fileType: FILE_TYPE_DIRECTORY });
 		this.#directories.set(number, edits);
@@ -208,7 +209,7 @@ class Editor {
 		if (old === inode) return;
 		let edits = this.#directories.get(directory);
 		if (!edits) {
-			edits = new DirectoryEdits(false);
+			edits = new DirectoryEdits(false, foldsNames(parent.flags));
 			this.#directories.set(directory, edits);
 		}
 		edits.set({ name, inode, fileType: 0 });
@@ -259,6 +260,8 @@ class Editor {
 		return { byteOffset, bytes: record };
 	}
 }
+
+const foldsNames = (flags: number) => (flags & FLAG_CASEFOLD) !== 0;
 
 const isInUse = (record: Buffer, generation: number) =>
 	record.readUInt32LE(inodeLayout.at.generation) === generation &&

@@ -69,6 +69,48 @@ const UNREADABLE: ReadonlyMap<string, string> = new Map([
 	['journal_dev', 'this is the external journal of another volume, not a file system'],
 ]);
 
+/** Nothing that is read depends on these: they are about writing, or about what is kept beside the files. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+	...['dir_prealloc', 'imagic_inodes', 'lazy_bg', 'exclude_bitmap', 'stable_inodes', 'orphan_file', 'orphan_present'],
+	...['mmp', 'btree_dir', 'snapshot', 'quota', 'replica', 'read-only', 'project', 'shared_blocks'],
+]);
+
+/** How a feature is treated: what it says is understood, it makes no difference, or the volume is refused. */
+export interface FeatureReport {
+	readonly name: string;
+	readonly treatment: 'read' | 'ignored' | 'refused';
+	/** Why it is refused, or read only in part. */
+	readonly note?: string;
+}
+
+const NOTES: ReadonlyMap<string, string> = new Map([
+	['verity', 'files are read without the check against their Merkle tree'],
+	['encrypt', 'names are shown as without the key; content is refused'],
+	['mmp', 'another host may be writing: see the MMP block'],
+]);
+
+/** Every feature of a volume, and how it is treated. */
+export function describeFeatures(words: FeatureWords): FeatureReport[] {
+	const refused = new Set(namesOf(words.incompat, INCOMPAT, 'I').filter((name) => refusal(name) !== undefined));
+	return [...featureNames(words)].map((name) => {
+		if (refused.has(name)) return { name, treatment: 'refused', note: refusal(name)! };
+		const treatment = WITHOUT_EFFECT.has(name) || name.startsWith('FEATURE_') ? 'ignored' : 'read';
+		const note = NOTES.get(name);
+		return note === undefined ? { name, treatment } : { name, treatment, note };
+	});
+}
+
+/** Why an incompatible feature stops a reader; undefined where it does not. */
+function refusal(name: string): string | undefined {
+	return name in INCOMPAT ? UNREADABLE.get(name) : 'this version does not know it';
+}
+
+export interface FeatureWords {
+	readonly compat: number;
+	readonly incompat: number;
+	readonly roCompat: number;
+}
+
 /** The names of the bits that are set; `FEATURE_I32` and the like (bit number) for those without one. */
 function namesOf(word: number, table: Readonly<Record<string, number>>, letter: 'C' | 'I' | 'R'): string[] {
 	const names = new Map(Object.entries(table).map(([name, bit]) => [bit, name]));
@@ -78,7 +120,7 @@ function namesOf(word: number, table: Readonly<Record<string, number>>, letter: 
 }
 
 /** All features by name, in the order of tune2fs. */
-export function featureNames(words: { compat: number; incompat: number; roCompat: number }): ReadonlySet<FeatureName> {
+export function featureNames(words: FeatureWords): ReadonlySet<FeatureName> {
 	return new Set([
 		...namesOf(words.compat, COMPAT, 'C'),
 		...namesOf(words.incompat, INCOMPAT, 'I'),
@@ -89,7 +131,7 @@ export function featureNames(words: { compat: number; incompat: number; roCompat
 /** Throws `unsupported` (`feature-<name>`) for the first incompatible feature that this reader does not know. */
 export function checkReadable(incompat: number): void {
 	for (const name of namesOf(incompat, INCOMPAT, 'I')) {
-		const why = name in INCOMPAT ? UNREADABLE.get(name) : 'this version does not know it';
+		const why = refusal(name);
 		if (why === undefined) continue;
 		const code = name === 'journal_dev' ? 'journal-device' : `feature-${name.toLowerCase()}`;
 		throw unsupported(code, `superblock: the volume uses the ext feature ${name}: ${why}`);

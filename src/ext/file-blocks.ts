@@ -15,14 +15,14 @@ export interface BlockRun {
 /** Where the blocks of files are, whichever way their inodes say it. */
 export class FileBlocks {
 	readonly #blocks: BlockReader;
-	readonly #extents: ExtentTree;
+	readonly extents: ExtentTree;
 	/** What fast commits say of some files, by inode number. */
 	readonly remapped: ReadonlyMap<number, MappedRanges>;
 
 	constructor(blocks: BlockReader, remapped: ReadonlyMap<number, MappedRanges> = new Map()) {
 		this.#blocks = blocks;
 		this.remapped = remapped;
-		this.#extents = new ExtentTree(blocks);
+		this.extents = new ExtentTree(blocks);
 	}
 
 	/** The longest run from `fileBlock` on that is found without looking far; at least one block, perhaps past the size. */
@@ -35,7 +35,7 @@ export class FileBlocks {
 
 	#storedRunAt(inode: Inode, fileBlock: number): BlockRun {
 		return inode.flags & FLAG_EXTENTS
-			? this.#extents.runAt(inode, fileBlock)
+			? this.extents.runAt(inode, fileBlock)
 			: blockMapRunAt(this.#blocks, inode, fileBlock);
 	}
 

@@ -40,9 +40,13 @@ export const superblockLayout = struct('superblock', 1024, {
 	defaultHashVersion: u8(0xfc), // s_def_hash_version
 	descriptorSizeBytes: u16le(0xfe), // s_desc_size
 	firstMetaGroup: u32le(0x104), // s_first_meta_bg
+	creationTimeSec: u32le(0x108), // s_mkfs_time
 	blockCountHigh: u32le(0x150), // s_blocks_count_hi
 	reservedBlocksHigh: u32le(0x154), // s_r_blocks_count_hi
 	flags: u32le(0x160), // s_flags
+	mmpIntervalSec: u16le(0x166), // s_mmp_interval
+	mmpBlockLow: u32le(0x168), // s_mmp_block
+	mmpBlockHigh: u32le(0x16c),
 	logGroupsPerFlex: u8(0x174), // s_log_groups_per_flex
 	checksumType: u8(0x175), // s_checksum_type
 	overheadClusters: u32le(0x248), // s_overhead_clusters
@@ -54,6 +58,25 @@ export const superblockLayout = struct('superblock', 1024, {
 	orphanFileInode: u32le(0x280), // s_orphan_file_inum
 	checksum: u32le(SUPERBLOCK_CHECKSUM_AT), // s_checksum
 });
+
+/** Bits of s_state (fs/ext4/ext4.h). */
+export const STATE_VALID = 0x1; // EXT4_VALID_FS
+export const STATE_ERRORS = 0x2; // EXT4_ERROR_FS
+export const STATE_ORPHANS = 0x4; // EXT4_ORPHAN_FS
+
+/** The block by which hosts tell each other that they use the volume (feature `mmp`). */
+export const mmpLayout = struct('MMP block', 1024, {
+	magic: u32le(0x0), // mmp_magic
+	sequence: u32le(0x4), // mmp_seq
+	timeSec: u32le(0x8), // mmp_time, its lower half
+	host: text(64)(0x10), // mmp_nodename
+	device: text(32)(0x50), // mmp_bdevname
+	checksum: u32le(0x3fc), // mmp_checksum
+});
+export const MMP_MAGIC = 0x004d4d50; // EXT4_MMP_MAGIC
+export const MMP_SEQUENCE_CLEAN = 0xff4d4d50; // EXT4_MMP_SEQ_CLEAN
+export const MMP_SEQUENCE_FSCK = 0xe24d4d50; // EXT4_MMP_SEQ_FSCK
+export const MMP_CHECKSUM_AT = 0x3fc;
 
 export const CREATOR_HURD = 1; // EXT4_OS_HURD
 export const CHECKSUM_TYPE_CRC32C = 1; // EXT4_CRC32C_CHKSUM
@@ -123,6 +146,15 @@ export const FLAG_EXTENTS = 0x80000; // EXT4_EXTENTS_FL
 export const FLAG_EA_INODE = 0x200000; // EXT4_EA_INODE_FL
 export const FLAG_INLINE_DATA = 0x10000000; // EXT4_INLINE_DATA_FL
 export const FLAG_CASEFOLD = 0x40000000; // EXT4_CASEFOLD_FL
+
+/** All of i_flags by name, for people (EXT4_…_FL). What is none of the above changes nothing for a reader. */
+export const INODE_FLAGS = {
+	...{ secrm: 0x1, unrm: 0x2, compr: 0x4, sync: 0x8, immutable: 0x10, append: 0x20, nodump: 0x40, noatime: 0x80 },
+	...{ dirty: 0x100, comprblk: 0x200, nocompr: 0x400, encrypt: FLAG_ENCRYPT, index: FLAG_INDEX, imagic: 0x2000 },
+	...{ journal_data: 0x4000, notail: 0x8000, dirsync: 0x10000, topdir: 0x20000, huge_file: FLAG_HUGE_FILE },
+	...{ extents: FLAG_EXTENTS, verity: 0x100000, ea_inode: FLAG_EA_INODE, dax: 0x2000000 },
+	...{ inline_data: FLAG_INLINE_DATA, projinherit: 0x20000000, casefold: FLAG_CASEFOLD },
+} as const;
 
 /** File types in i_mode, and the mask that selects them (linux/stat.h). */
 export const S_IFMT = 0o170000;

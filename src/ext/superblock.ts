@@ -1,5 +1,6 @@
 import { crc32c } from '../bytes/crc32c.ts';
 import { corrupt, unsupported } from '../errors.ts';
+import { ENCODING_UTF8_12_1 } from './casefold.ts';
 import { checkReadable, type FeatureName, featureNames } from './features.ts';
 import {
 	BASE_INODE_BYTES,
@@ -57,6 +58,8 @@ export interface Superblock {
 
 	/** 0 where the journal is on another device. */
 	readonly journalInode: number;
+	/** Feature `mmp`. */
+	readonly mmpBlock: number;
 	/** Of the device with the journal, where it is on another one. */
 	readonly journalUuid: Uint8Array;
 }
@@ -83,6 +86,9 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 	checkReadable(words.incompat);
 	const features = featureNames(words);
 	if (features.has('metadata_csum')) checkChecksum(raw, bytes);
+	if (features.has('casefold') && raw.encoding !== ENCODING_UTF8_12_1) {
+		throw unsupported('encoding', `superblock: names have encoding ${raw.encoding}, this version knows 1 (UTF-8)`);
+	}
 
 	const geometry = decodeGeometry(raw, features, deviceSizeBytes);
 	return {
@@ -101,6 +107,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		hashIsUnsigned: (raw.flags & FLAG_UNSIGNED_HASH) !== 0,
 		hashSignIsKnown: (raw.flags & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH)) !== 0,
 		journalInode: raw.journalInode,
+		mmpBlock: raw.mmpBlockLow + raw.mmpBlockHigh * 2 ** 32,
 		journalUuid: raw.journalUuid,
 	};
 }
@@ -210,7 +217,7 @@ function isPowerOfTwo(value: number): boolean {
 	return value > 0 && (value & (value - 1)) === 0;
 }
 
-function formatUuid(bytes: Uint8Array): string {
+export function formatUuid(bytes: Uint8Array): string {
 	return Buffer.from(bytes)
 		.toString('hex')
 		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -67,8 +67,9 @@ export function getXattr(
 	return isAcl ? aclToWire(value, inode.number) : value;
 }
 
-function fullName(entry: XattrEntry): Buffer {
-	const prefix = Buffer.from(PREFIXES.get(entry.nameIndex)!);
+/** With its prefix; one of those that the kernel hides gets its number as the prefix. */
+export function fullName(entry: XattrEntry): Buffer {
+	const prefix = Buffer.from(PREFIXES.get(entry.nameIndex) ?? `#${entry.nameIndex}.`);
 	const isWhole = entry.nameIndex === INDEX_ACL_ACCESS || entry.nameIndex === INDEX_ACL_DEFAULT;
 	return isWhole ? prefix : Buffer.concat([prefix, entry.name]);
 }
@@ -86,7 +87,8 @@ export function inInodeEntries(inode: Inode): XattrEntry[] {
 	return decodeEntries(area, 0, `inode ${inode.number}: xattrs in the inode`);
 }
 
-function blockEntries(blocks: BlockReader, inode: Inode): XattrEntry[] {
+/** The attributes in the inode's block of them. */
+export function blockEntries(blocks: BlockReader, inode: Inode): XattrEntry[] {
 	const { xattrBlock } = inode;
 	if (xattrBlock === 0) return [];
 	const bytes = blocks.metadata(xattrBlock, 'xattr block', inode.number);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { ioError } from '../errors.ts';
 import type { Writer } from '../shadow/writers.ts';
-import { runTool } from './run-tool.ts';
+import { runTool, toolEnvironment } from './run-tool.ts';
 
 /**
  * Freezes at the first line that it reads and thaws at the end of its input. So it is there before it is needed, and a
@@ -55,7 +55,7 @@ class Keeper {
 	constructor(mountPoint: string) {
 		this.#child = spawn('sh', ['-c', KEEPER, 'sh', mountPoint], {
 			stdio: ['pipe', 'pipe', 'pipe'],
-			env: { ...process.env, LC_ALL: 'C' },
+			env: toolEnvironment(),
 		});
 		this.#exited = once(this.#child, 'close').catch(() => undefined);
 		this.#child.stdin!.on('error', () => undefined); // it ended before it was told to

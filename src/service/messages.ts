@@ -2,6 +2,7 @@
 import type { CatalogCopy } from '../diff/catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { PlainError } from '../errors.ts';
+import type { StoreAheadShare } from '../fuse/store-ahead.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 import type { MailboxEnd } from './mailbox.ts';
 
@@ -9,7 +10,7 @@ export interface LiveThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly imagePath: string;
 	readonly readOnly: boolean;
-	readonly storage: Pick<DiffAreaOptions, 'directory' | 'maximumBytes' | 'newVolumeId'>;
+	readonly storage: Omit<DiffAreaOptions, 'volumeSizeBytes' | 'volumeStamp'>;
 }
 
 /** The first news of a live thread. */
@@ -29,7 +30,8 @@ export type LiveOrder =
 	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
-	| { readonly kind: 'delete'; readonly epoch: number };
+	| { readonly kind: 'delete'; readonly epoch: number }
+	| { readonly kind: 'resize'; readonly maximumBytes: number | null };
 
 export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
 
@@ -57,6 +59,11 @@ export interface BrowseThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly fuseFd: number;
 	readonly shown: ShownCopies;
+	readonly ahead: StoreAheadShare;
+	/** 1, 2, …: never that of another thread of the mount. */
+	readonly threadNumber: number;
+	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
+	readonly aheadFd: number;
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };

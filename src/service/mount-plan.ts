@@ -4,14 +4,15 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { MaximumSize } from '../control/messages.ts';
+import type { StoragePolicy } from '../diff/diff-area-types.ts';
 import { missing, refused } from '../errors.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
-/** The most bytes of a diff area, as the user says it. */
-export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
+export { COPIES_MAX } from '../diff/diff-area-types.ts';
 
 export interface MountRequest {
 	readonly image: string;
@@ -19,26 +20,37 @@ export interface MountRequest {
 	readonly data: string | undefined;
 	readonly live: string | undefined;
 	readonly storage: string | undefined;
-	readonly maximumSize: MaximumSize;
+	/** Undefined: as it was, or the default. */
+	readonly maximumSize: MaximumSize | undefined;
+	readonly maximumCopies: number;
+	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
 }
 
-export interface MountPlan {
+export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy'> {
 	readonly paths: VolumePaths;
-	readonly maximumSize: MaximumSize;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
 }
 
-/** Errors: refused `not-root`. */
-export function requireRoot(): void {
-	if (process.getuid?.() !== 0) throw refused('not-root', 'mounting a volume needs root: try again with sudo');
+/** The plan of a mount with a live device. */
+export type LiveMountPlan = MountPlan & { readonly paths: { readonly live: string } };
+
+export const hasLiveDevice = (plan: MountPlan): plan is LiveMountPlan => plan.paths.live !== null;
+
+/** Errors: refused `not-root` for what an ordinary user may not do. */
+export function checkPrivilege({ readOnly, data, live }: Pick<MountRequest, 'readOnly' | 'data' | 'live'>): void {
+	if (process.getuid!() === 0) return;
+	if (readOnly && data === undefined && live === undefined) return;
+	const looking = 'an ordinary user can look at it with --read-only, without --data and --live';
+	throw refused('not-root', `mounting a volume for use needs root: try again with sudo; ${looking}`);
 }
 
 /**
  * Checks a request. Makes the storage directory and the file that the live device is mounted over, where they are not
- * there. Errors: missing `no-such-image`, `no-mount-point`; refused with the reason.
+ * there; for an ordinary user it makes nothing, and plans no live device. Errors: missing `no-such-image`,
+ * `no-mount-point`, `no-such-storage`; refused with the reason.
  */
 export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const image = realPath(request.image, 'no-such-image', 'there is no such image');
@@ -47,11 +59,20 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
+	if (process.getuid!() !== 0) {
+		const paths = { image, mountpoint, live: null, data: null, storage };
+		checkNesting(paths);
+		if (request.storage !== undefined && !existsSync(join(storage, 'catalog')))
+			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
+		return { paths, ...options };
+	}
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
 	mkdirSync(storage, { recursive: true, mode: 0o700 });
 	makeLiveFile(live);
-	return { paths, maximumSize: request.maximumSize, readOnly: request.readOnly, allowOther: request.allowOther };
+	return { paths, ...options };
 }
 
 /** Errors: refused `image-in-use` with who uses the image. */
@@ -59,7 +80,7 @@ async function checkImageIsFree(image: string): Promise<void> {
 	const inUse = (by: string) => refused('image-in-use', `${image}: in use by ${by}`);
 	const running = (await runningVolumes()).find(({ volume }) => volume.image === image);
 	if (running) throw inUse(`Noonmark already (pid ${running.volume.pid}, mounted on ${running.volume.mountpoint})`);
-	const [loop] = await loopDevicesOverImage(image);
+	const [loop] = loopDevicesOverImage(image);
 	if (loop)
 		throw inUse(`${loop.path}${mountedOn(loop.majorMinors)}; detach it first, or its writes would pass Noonmark by`);
 	if (!statSync(image).isBlockDevice()) return;
@@ -120,7 +141,7 @@ function checkNesting({ image, mountpoint, live, data, storage }: VolumePaths): 
 			[storage, 'the storage'],
 			[live, 'the live device'],
 		] as const) {
-			if (isWithin(path, mount))
+			if (path !== null && isWithin(path, mount))
 				throw refused('nested-paths', `${path}: ${what} may not lie inside ${mount}, which is to be mounted over`);
 		}
 	}

@@ -1,7 +1,13 @@
+import createDebug from 'debug';
 import type { BlockDevice } from '../block/device.ts';
 import { readPartitionTable } from '../block/partition-table.ts';
 import { NoonmarkError, refused, unsupported } from '../errors.ts';
+import { BlockReader } from '../ext/block-reader.ts';
 import { readSuperblock } from '../ext/filesystem.ts';
+import { readMultiMount } from '../ext/multi-mount.ts';
+import type { Superblock } from '../ext/superblock.ts';
+
+const log = createDebug('noonmark:service');
 
 const GIB = 2 ** 30;
 
@@ -13,12 +19,21 @@ const GIB = 2 ** 30;
  */
 export function probeVolume(device: BlockDevice, path: string): void {
 	try {
-		readSuperblock(device);
+		warnOfOtherHosts(device, readSuperblock(device), path);
 	} catch (error) {
 		if (!(error instanceof NoonmarkError)) throw error;
 		if (error.code === 'not-ext') throw notExt(device, path);
 		throw new NoonmarkError(error.family, error.code, `${path}: ${error.message}`, { cause: error });
 	}
+}
+
+const MMP_CACHE_BYTES = 1 << 16;
+
+/** Copies of a volume that another host writes would be worth nothing, but a crash leaves the same trace: no refusal. */
+function warnOfOtherHosts(device: BlockDevice, superblock: Superblock, path: string): void {
+	const user = readMultiMount(new BlockReader(superblock, device, { cacheBytes: MMP_CACHE_BYTES }));
+	if (!user || user.state === 'clean') return;
+	log('%s: its MMP block is %s, by host %s: another host may be writing it', path, user.state, user.host);
 }
 
 function notExt(device: BlockDevice, path: string): NoonmarkError {

@@ -1,0 +1,55 @@
+import test from 'ava';
+import { Rig } from './rig.ts';
+
+test('resizing down deletes the oldest copies until the rest fits; the size is kept', (t) => {
+	const rig = new Rig(t, { seed: 1, sizeBytes: 1_000_000, maximumBytes: 2_000_000 });
+	for (let i = 0; i < 4; i++) {
+		rig.create();
+		rig.write(0, rig.random.bytes(200_000));
+		rig.liveVolume.flush();
+	}
+	const used = rig.diffArea.usedBytes;
+	rig.diffArea.resize(used);
+	t.is(rig.diffArea.copies.length, 4);
+	rig.diffArea.resize(used - 1);
+	rig.noteEvents();
+	t.deepEqual(
+		rig.events.map((event) => event.kind === 'copy-evicted' && [event.copy.epoch, event.reason]),
+		[[1, 'maximum-size']],
+	);
+	t.deepEqual(rig.differences(), []);
+	rig.restart();
+	t.is(rig.diffArea.maximumBytes, 2_000_000, 'what the mount says counts');
+	rig.diffArea.resize(used - 1);
+	rig.options = { ...rig.options, maximumBytes: undefined };
+	rig.restart();
+	t.is(rig.diffArea.maximumBytes, used - 1, 'it says nothing: what was kept counts');
+	t.deepEqual(rig.differences(), []);
+});
+
+test('protect-shadows: without room the write fails, the copies and the rest of the volume stay', (t) => {
+	const rig = new Rig(t, { seed: 2, sizeBytes: 1_000_000, maximumBytes: 300_000, policy: 'protect-shadows' });
+	rig.create();
+	rig.write(0, rig.random.bytes(200_000));
+	rig.liveVolume.flush();
+	t.throws(() => rig.liveVolume.write(300_000, rig.random.bytes(150_000)), { code: 'storage-full' });
+	t.throws(() => rig.liveVolume.zero(300_000, 150_000, true), { code: 'storage-full' });
+	t.throws(() => rig.diffArea.resize(100_000), { code: 'storage-full' });
+	t.notThrows(() => rig.liveVolume.flush(), 'nothing is held that cannot be kept');
+	t.notThrows(() => rig.write(0, rig.random.bytes(200_000)), 'preserved already');
+	rig.diffArea.resize(600_000);
+	rig.write(300_000, rig.random.bytes(150_000));
+	rig.liveVolume.flush();
+	t.deepEqual(rig.differences(), []);
+	t.deepEqual(rig.events, []);
+});
+
+test('one copy more than the maximum is refused, and deleting one makes room for it', (t) => {
+	const rig = new Rig(t, { seed: 3, sizeBytes: 100_000, maximumCopies: 2 });
+	rig.create();
+	rig.create();
+	t.throws(() => rig.create(), { code: 'too-many-copies', message: /has 2 shadow copies/ });
+	rig.delete(1);
+	rig.create();
+	t.deepEqual(rig.differences(), []);
+});
