@@ -88,7 +88,10 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 	const { storage: areas } = await noonmarkJson<{ storage: Record<string, unknown>[] }>(['list', 'storage', image]);
 	t.deepEqual(Object.keys(areas[0]!), ['volume', 'path', 'usedBytes', 'allocatedBytes', 'maximumBytes']);
 	t.is(areas[0]!.maximumBytes, 20 << 20);
-	t.regex((await noonmark(['list', image])).stdout.toString(), /^NAME +CREATED \(UTC\) +PRESERVED +VOLUME +ID +STATE\n@GMT-/);
+	t.regex(
+		(await noonmark(['list', image])).stdout.toString(),
+		/^NAME +CREATED \(UTC\) +PRESERVED +VOLUME +ID +STATE\n@GMT-/,
+	);
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));
