@@ -1,4 +1,3 @@
-import type { BlockDevice } from '../block/device.ts';
 import { FileDevice } from '../block/file-device.ts';
 import { DiffAreaReader, ShadowView } from '../diff/shadow-view.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
@@ -8,7 +7,7 @@ export class ShadowDevices {
 	#volume: FileDevice | undefined;
 	#reader: DiffAreaReader | undefined;
 
-	open(specification: DeviceSpecification): BlockDevice & { isGone(): boolean } {
+	open(specification: DeviceSpecification): ShadowView {
 		this.#volume ??= FileDevice.open(specification.volumePath, 'read');
 		this.#reader ??= new DiffAreaReader(specification.diffArea);
 		return new ShadowView(this.#volume, this.#reader, specification.epoch);

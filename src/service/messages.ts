@@ -29,7 +29,8 @@ export type LiveOrder =
 	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
-	| { readonly kind: 'delete'; readonly epoch: number };
+	| { readonly kind: 'delete'; readonly epoch: number }
+	| ({ readonly kind: 'learnOwed' } & NeedThreadNews);
 
 export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
 
@@ -37,6 +38,19 @@ export interface StorageUse {
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 	readonly maximumBytes: number | null;
+	readonly freeSpaceKnown: boolean;
+}
+
+/** For a thread that finds out what is owed to copies. */
+export interface NeedThreadSetup {
+	/** `isFrozen`: the file system was frozen when the copy was made. */
+	readonly copies: readonly { readonly device: DeviceSpecification; readonly isFrozen: boolean }[];
+}
+
+/** See NeededMap.learn. */
+export interface NeedThreadNews {
+	readonly epoch: number;
+	readonly chunks: Uint8Array<SharedArrayBuffer> | undefined;
 }
 
 /** A copy as a browse thread needs it. */

@@ -29,6 +29,7 @@ import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { MaximumSize, MountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
+import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { LiveThread } from './thread-clients.ts';
 
@@ -50,6 +51,7 @@ export class VolumeService {
 	readonly #coordinator = new Coordinator();
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
+	readonly #needs: NeedReader;
 	#browse: BrowseMount | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
@@ -107,6 +109,7 @@ export class VolumeService {
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
 		this.#events = events;
+		this.#needs = new NeedReader(thread);
 		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
 	}
@@ -115,6 +118,7 @@ export class VolumeService {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
+		if (!this.readOnly) this.#needs.find(this.#copies);
 		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
@@ -151,9 +155,9 @@ export class VolumeService {
 		this.#creation = Promise.allSettled([this.#creation, creation]);
 		const created = await creation;
 		await this.showCopies();
-		return this.#copies
-			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
-			.map((provided) => this.#report(provided));
+		const fresh = this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id));
+		this.#needs.find(fresh);
+		return fresh.map((provided) => this.#report(provided));
 	}
 
 	#handle(): VolumeHandle {
@@ -243,6 +247,7 @@ export class VolumeService {
 		try {
 			// A frozen file system cannot be taken down.
 			await this.#creation;
+			await this.#needs.stop();
 			await this.#live.unmountData({ lazy: false });
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
@@ -258,6 +263,7 @@ export class VolumeService {
 	async endLazily(): Promise<void> {
 		this.#ending = true;
 		await this.#creation;
+		await this.#needs.stop();
 		await this.#live.unmountData({ lazy: true });
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });
