@@ -4,7 +4,8 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts
+PHASES ?= cuts,faults
+ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
 all: build/.done
@@ -24,7 +25,7 @@ fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
 
 torture: build/.done .tools
-	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES)
+	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS)
 
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)

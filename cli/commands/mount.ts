@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import { COPIES_MAX, type MountRequest, requireRoot } from '../../src/service/mount-plan.ts';
+import { COPIES_MAX, checkPrivilege, type MountRequest } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
@@ -18,6 +18,8 @@ const HELP = `
 
 	Starts the volume service of a disk image or block device with an ext2, ext3 or ext4 file system. Its shadow copies
 	appear in MOUNTPOINT; the volume itself is used through the live device. Returns once everything answers.
+	Who is not root can look at an image, with --read-only: at its shadow copies, where the storage is readable, and at the
+	volume as it is, in the directory "volume".
 
 	Options
 	  --data DIR       Mount the file system of the live device here, too
@@ -65,7 +67,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
 	const policy = POLICIES.find((known) => known === cli.flags.policy);
 	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
-	requireRoot();
+	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));

@@ -50,7 +50,8 @@ export interface StorageReport {
 export interface VolumeReport {
 	readonly image: string;
 	readonly mountpoint: string;
-	readonly live: string;
+	/** null: mounted to look at only */
+	readonly live: string | null;
 	readonly data: string | null;
 	readonly storage: string;
 	readonly pid: number;

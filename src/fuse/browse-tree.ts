@@ -18,12 +18,13 @@ import { inoLow, ROOT_NODE } from './node-id.ts';
 import * as protocol from './protocol.ts';
 import type { Request } from './request.ts';
 import type { RequestHandler } from './session.ts';
+import type { StoreAhead } from './store-ahead.ts';
 
 /** A shadow copy as the tree shows it. */
 export interface BrowseCopy {
 	/** 1 to 2^31, never used again for another copy. */
 	readonly number: number;
-	/** Its directory: @GMT-YYYY.MM.DD-HH.MM.SS. */
+	/** Its directory: @GMT-YYYY.MM.DD-HH.MM.SS, or PRESENT_NAME. */
 	readonly name: string;
 	readonly createdAtMs: number;
 	/** Opens its file system, at its first use. What it throws is what who enters the directory gets. */
@@ -33,6 +34,8 @@ export interface BrowseCopy {
 }
 
 export interface BrowseTreeOptions {
+	/** Where several threads serve the mount: their read-ahead across files. */
+	readonly ahead?: StoreAhead;
 	log(message: string, error: unknown): void;
 }
 
@@ -40,6 +43,9 @@ const ROOT_VALID_SEC = 1;
 const BLOCK_SIZE_BYTES = 4096;
 const DT_DIR = 4;
 const NAME = /^@GMT-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.\d{2}$/;
+/** The volume as it is now, where the tree shows that, too. No epoch has this number. */
+export const PRESENT_NAME = 'volume';
+export const PRESENT_NUMBER = 2 ** 31;
 /** Each open copy has caches of its own; the one that was used least recently is closed, and opened again when asked for. */
 const MAX_OPEN_COPIES = 16;
 
@@ -48,6 +54,7 @@ const DOTS = [
 	{ name: Buffer.from('.'), position: 1 },
 	{ name: Buffer.from('..'), position: 2 },
 ];
+const PRESENT_POSITION = 3;
 
 const WRITES: ReadonlySet<number> = new Set([
 	protocol.FUSE_SETATTR,
@@ -82,6 +89,7 @@ export class BrowseTree implements RequestHandler {
 		flags2: 0,
 	};
 	readonly #log: BrowseTreeOptions['log'];
+	readonly #ahead: StoreAhead | undefined;
 	readonly #open = new LRUCache<number, ExtTree>({ max: MAX_OPEN_COPIES });
 	/** Copies whose trouble was logged. */
 	readonly #failed = new Set<number>();
@@ -91,6 +99,7 @@ export class BrowseTree implements RequestHandler {
 
 	constructor(options: BrowseTreeOptions) {
 		this.#log = options.log;
+		this.#ahead = options.ahead;
 	}
 
 	/**
@@ -99,10 +108,10 @@ export class BrowseTree implements RequestHandler {
 	 */
 	setCopies(copies: readonly BrowseCopy[], changedAtMs: number): void {
 		const listed = copies.map((copy) => {
-			if (!NAME.test(copy.name) || !(copy.number >= 1 && copy.number <= 2 ** 31)) {
+			if (!(NAME.test(copy.name) || copy.name === PRESENT_NAME) || !(copy.number >= 1 && copy.number <= 2 ** 31)) {
 				throw new RangeError(`shadow copy ${copy.number}: ${copy.name} cannot be shown`);
 			}
-			return { copy, name: Buffer.from(copy.name), position: Number(copy.name.replace(/\D/g, '')) };
+			return { copy, name: Buffer.from(copy.name), position: positionOf(copy.name) };
 		});
 		this.#listed = listed.sort((a, b) => a.position - b.position);
 		this.#copies = new Map(copies.map((copy) => [copy.number, copy]));
@@ -122,6 +131,27 @@ export class BrowseTree implements RequestHandler {
 		if (typeof tree !== 'number') return tree.handle(request, reply);
 		return request.nodeLow === ROOT_INODE ? this.#handleClosed(request, reply, copy, tree) : tree;
 	}
+
+	/** To be called between two requests: stores the content of files that will be asked for soon. */
+	readAhead(): void {
+		try {
+			this.#ahead?.work(this.#readWhole);
+		} catch (error) {
+			this.#log('storing content ahead failed', error);
+		}
+	}
+
+	/** Nobody has asked for it yet, so nobody is told of an error: who asks will be. */
+	readonly #readWhole = (copyNumber: number, inodeNumber: number, into: Buffer): number => {
+		const copy = this.#copies.get(copyNumber);
+		if (!copy || copy.isGone()) return -1;
+		const tree = this.#treeOf(copy);
+		try {
+			return typeof tree === 'number' ? -1 : tree.readWhole(inodeNumber, into);
+		} catch {
+			return -1;
+		}
+	};
 
 	#handleRoot(request: Request, reply: Buffer): number {
 		switch (request.opcode) {
@@ -173,7 +203,7 @@ export class BrowseTree implements RequestHandler {
 		const known = this.#open.get(copy.number);
 		if (known) return known;
 		try {
-			const tree = new ExtTree(copy.number, copy.open());
+			const tree = new ExtTree(copy.number, copy.open(), this.#ahead);
 			tree.rootEntry(); // A copy whose root cannot be read is one that cannot be opened.
 			this.#open.set(copy.number, tree);
 			this.#failed.delete(copy.number);
@@ -206,6 +236,8 @@ export class BrowseTree implements RequestHandler {
 		return plainDirectory(this.#changedAtMs, 2 + this.#copies.size);
 	}
 }
+
+const positionOf = (name: string) => (name === PRESENT_NAME ? PRESENT_POSITION : Number(name.replace(/\D/g, '')));
 
 const ROOT_IDENTITY: Identity = {
 	inoHigh: ROOT_NODE.high,

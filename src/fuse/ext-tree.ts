@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
-import { type Inode, isDirectory } from '../ext/inode.ts';
+import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity } from './attributes.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { ENTRY_BYTES, type Entry, encodeEntry, encodeNoEntry } from './entry.ts';
@@ -28,6 +28,7 @@ import {
 	statfsOut,
 } from './protocol.ts';
 import type { Request } from './request.ts';
+import type { StoreAhead } from './store-ahead.ts';
 
 const NAME_MAX_BYTES = 255;
 const DOT_DOT = Buffer.from('..');
@@ -36,6 +37,7 @@ const MAX_INODES = 1024;
 
 /** DT_… by the type in an ext directory entry (EXT4_FT_…): unknown, file, directory, char, block, fifo, socket, link. */
 const DT_OF_FILE_TYPE = [0, 8, 4, 2, 6, 1, 12, 10] as const;
+const DT_REG = 8;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -46,12 +48,14 @@ const SEEK_HOLE = 4;
 export class ExtTree {
 	readonly #copyNumber: number;
 	readonly #fs: ExtFileSystem;
+	readonly #ahead: StoreAhead | undefined;
 	/** Inodes that READ will ask for again, request after request. */
 	readonly #inodes = new LRUCache<number, Inode>({ max: MAX_INODES });
 
-	constructor(copyNumber: number, fs: ExtFileSystem) {
+	constructor(copyNumber: number, fs: ExtFileSystem, ahead: StoreAhead | undefined) {
 		this.#copyNumber = copyNumber;
 		this.#fs = fs;
+		this.#ahead = ahead;
 	}
 
 	/** The copy's directory in the root, as a name leads to it. */
@@ -91,7 +95,16 @@ export class ExtTree {
 
 	#read(request: Request, reply: Buffer, file: Inode): number {
 		const lengthBytes = Math.min(request.get(readIn.fields.lengthBytes), MAX_CONTENT_BYTES);
-		return this.#fs.readFile(file, request.get(readIn.fields.byteOffset), reply.subarray(0, lengthBytes));
+		const byteOffset = request.get(readIn.fields.byteOffset);
+		if (byteOffset === 0) this.#ahead?.isRead(this.#copyNumber, file.number);
+		return this.#fs.readFile(file, byteOffset, reply.subarray(0, lengthBytes));
+	}
+
+	/** Reads the whole of a regular file that fits; returns its size, or -1 where it is none. */
+	readWhole(inodeNumber: number, into: Buffer): number {
+		const file = this.#fs.readInode(inodeNumber);
+		if (!isRegular(file) || file.sizeBytes > into.length) return -1;
+		return this.#fs.readFile(file, 0, into.subarray(0, file.sizeBytes));
 	}
 
 	#lookup(request: Request, reply: Buffer, directory: Inode): number {
@@ -131,6 +144,7 @@ export class ExtTree {
 				listing.plus && !isDot(name) && !DOT_DOT.equals(name) ? this.#readableEntry(inodeNumber) : undefined;
 			const type = entry ? (entry.attributes.mode >>> 12) & 15 : DT_OF_FILE_TYPE[fileType]!;
 			listing.add(name, ino, type, nextPosition, entry);
+			if (entry && type === DT_REG) this.#ahead?.wasListed(entry.node, entry.attributes.sizeBytes);
 			return true;
 		});
 	}

@@ -75,6 +75,7 @@ export const FATTR_MTIME = 1 << 5;
 
 export const FUSE_NOTIFY_INVAL_INODE = 2;
 export const FUSE_NOTIFY_INVAL_ENTRY = 3;
+export const FUSE_NOTIFY_STORE = 4;
 
 /** The kernel's page: requests and MAX_PAGES count in it. */
 export const PAGE_BYTES = 4096;
@@ -295,4 +296,12 @@ export const invalEntryOut = struct('fuse_notify_inval_entry_out', 16, {
 	parentHigh: u32le(4),
 	nameBytes: u32le(8), // namelen
 	flags: u32le(12), // flags
+});
+
+/** The content follows. */
+export const storeOut = struct('fuse_notify_store_out', 24, {
+	nodeLow: u32le(0), // nodeid
+	nodeHigh: u32le(4),
+	byteOffset: u64le(8), // offset
+	lengthBytes: u32le(16), // size
 });

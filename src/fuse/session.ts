@@ -38,8 +38,8 @@ export interface RequestHandler {
 export interface SessionOptions {
 	/** /dev/fuse, opened O_RDWR | O_NONBLOCK and mounted. */
 	readonly fd: number;
-	/** An eventfd of this session alone: its owner writes to it to have `betweenRequests` called soon. */
-	readonly wakeFd: number;
+	/** Non-blocking eventfds: who writes to one has `betweenRequests` called soon. */
+	readonly wakeFds: readonly number[];
 	readonly handler: RequestHandler;
 	/**
 	 * Called after every request and when woken: no request is being answered by this thread meanwhile. Returns the
@@ -57,9 +57,9 @@ const NO_REPLY = Number.MIN_SAFE_INTEGER;
  * sessions on it. Errors: `io` (`fuse-read-failed`) where /dev/fuse cannot be read for another reason.
  */
 export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
-	const { fd, wakeFd } = options;
+	const { fd, wakeFds } = options;
 	const answering = new Answering(options);
-	const waiting = new PollSet([fd, wakeFd]);
+	const waiting = new PollSet([fd, ...wakeFds]);
 	const counter = Buffer.alloc(8);
 	for (let spinUntilMs = 0; ; ) {
 		const received = answering.request.receive(fd);
@@ -74,7 +74,7 @@ export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 			const delayMs = options.betweenRequests();
 			if (delayMs === 'stop') return 'stopped';
 			waiting.wait(delayMs);
-			if (waiting.revents(1) !== 0) readOrErrno(wakeFd, counter);
+			for (let i = 0; i < wakeFds.length; i++) if (waiting.revents(1 + i) !== 0) readOrErrno(wakeFds[i]!, counter);
 		} else if (received !== -EINTR && received !== -ENOENT) {
 			// ENOENT: the request was interrupted before it could be read.
 			throw ioError('fuse-read-failed', `/dev/fuse: reading a request failed: ${errnoName(-received)}`);

@@ -2,7 +2,8 @@ import createDebug from 'debug';
 import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/mount.ts';
 import { ROOT_NODE } from '../fuse/node-id.ts';
 import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
-
+import { createStoreAheadShare } from '../fuse/store-ahead.ts';
+import { eventfd } from '../system/libc.ts';
 import type { ShownCopies } from './messages.ts';
 import { BrowseThread } from './thread-clients.ts';
 
@@ -19,6 +20,9 @@ export class BrowseMount {
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
 	readonly #threads = new Set<BrowseThread>();
+	readonly #ahead = createStoreAheadShare();
+	readonly #aheadFd = eventfd();
+	#started = 0;
 	#shown: ShownCopies;
 	#replacements = 0;
 	#onEnded!: () => void;
@@ -49,7 +53,13 @@ export class BrowseMount {
 	}
 
 	#startThread(): void {
-		const thread = new BrowseThread({ fuseFd: this.#mount.fd, shown: this.#shown });
+		const thread = new BrowseThread({
+			fuseFd: this.#mount.fd,
+			shown: this.#shown,
+			ahead: this.#ahead,
+			threadNumber: ++this.#started,
+			aheadFd: this.#aheadFd,
+		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {
 			this.#threads.delete(thread);

@@ -1,12 +1,14 @@
 /** A browse thread: serves the tree of shadow copies, beside others on the same mount. */
+import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import createDebug from 'debug';
 import { messageOf } from '../errors.ts';
 import { ExtFileSystem } from '../ext/filesystem.ts';
 import { type BrowseCopy, BrowseTree } from '../fuse/browse-tree.ts';
 import { runSession } from '../fuse/session.ts';
+import { StoreAhead } from '../fuse/store-ahead.ts';
 import { ShadowDevices } from './device-spec.ts';
-import { OrderTaker } from './mailbox.ts';
+import { OrderTaker, WAKE } from './mailbox.ts';
 import type { BrowsableCopy, BrowseOrder, BrowseThreadSetup, ShownCopies } from './messages.ts';
 
 const log = createDebug('noonmark:service:browse');
@@ -17,7 +19,13 @@ const devices = new ShadowDevices();
 const CACHE_BYTES = 8 << 20;
 
 const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
-const tree = new BrowseTree({ log: note });
+const ahead = new StoreAhead({
+	share: setup.ahead,
+	threadNumber: setup.threadNumber,
+	fuseFd: setup.fuseFd,
+	wakeOthers: () => writeSync(setup.aheadFd, WAKE),
+});
+const tree = new BrowseTree({ log: note, ahead });
 
 function show({ copies, changedAtMs }: ShownCopies): void {
 	tree.setCopies(copies.map(browseCopy), changedAtMs);
@@ -38,10 +46,11 @@ function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): Brows
 show(setup.shown);
 runSession({
 	fd: setup.fuseFd,
-	wakeFd: orders.wakeFd,
+	wakeFds: [orders.wakeFd, setup.aheadFd],
 	handler: tree,
 	betweenRequests: () => {
 		orders.takeAll(({ shown }) => show(shown));
+		tree.readAhead();
 		return -1;
 	},
 	log: note,

@@ -104,7 +104,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 	const file = new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
 	runSession({
 		fd: fuseFd,
-		wakeFd: orders.wakeFd,
+		wakeFds: [orders.wakeFd],
 		handler: file,
 		betweenRequests,
 		log: (message, error) => log('%s: %s', message, messageOf(error)),

@@ -9,7 +9,8 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, type TransferLi
 import { errorFromPlain, NoonmarkError, type PlainError, plainError } from '../errors.ts';
 import { eventfd, PollSet } from '../system/libc.ts';
 
-const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
+/** What wakes who polls an eventfd. */
+export const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
 
 type FromThread =
 	| { readonly answerTo: number; readonly value: unknown }

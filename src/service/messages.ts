@@ -2,6 +2,7 @@
 import type { CatalogCopy } from '../diff/catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { PlainError } from '../errors.ts';
+import type { StoreAheadShare } from '../fuse/store-ahead.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 import type { MailboxEnd } from './mailbox.ts';
 
@@ -43,8 +44,10 @@ export interface StorageUse {
 
 /** For a thread that finds out what is owed to copies. */
 export interface NeedThreadSetup {
+	readonly volumePath: string;
+	readonly diffArea: DiffAreaShare;
 	/** `isFrozen`: the file system was frozen when the copy was made. */
-	readonly copies: readonly { readonly device: DeviceSpecification; readonly isFrozen: boolean }[];
+	readonly copies: readonly { readonly epoch: number; readonly isFrozen: boolean }[];
 }
 
 /** See NeededMap.learn. */
@@ -71,6 +74,11 @@ export interface BrowseThreadSetup {
 	readonly mailbox: MailboxEnd;
 	readonly fuseFd: number;
 	readonly shown: ShownCopies;
+	readonly ahead: StoreAheadShare;
+	/** 1, 2, …: never that of another thread of the mount. */
+	readonly threadNumber: number;
+	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
+	readonly aheadFd: number;
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };

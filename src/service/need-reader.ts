@@ -8,16 +8,20 @@ const log = createDebug('noonmark:service:need');
 /** Has it found out what is owed to copies, in threads that end when they know; the live thread is told. */
 export class NeedReader {
 	readonly #live: LiveThread;
+	readonly #volumePath: string;
 	readonly #threads = new Set<NeedThread>();
 
-	constructor(live: LiveThread) {
+	constructor(live: LiveThread, volumePath: string) {
 		this.#live = live;
+		this.#volumePath = volumePath;
 	}
 
 	find(copies: readonly ProvidedCopy[]): void {
 		if (copies.length === 0) return;
 		const setup = {
-			copies: copies.map(({ device, copy }) => ({ device, isFrozen: !copy.attributes.includes('noWriters') })),
+			volumePath: this.#volumePath,
+			diffArea: this.#live.diffArea,
+			copies: copies.map(({ number, copy }) => ({ epoch: number, isFrozen: !copy.attributes.includes('noWriters') })),
 		};
 		const thread = new NeedThread(setup, (news) => {
 			this.#live.learnOwed(news).catch((error) => log('epoch %d: %s', news.epoch, messageOf(error)));

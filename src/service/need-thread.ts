@@ -1,25 +1,29 @@
 /** The need thread: finds out which chunks are owed to shadow copies, tells it, and ends. */
 import { parentPort, workerData } from 'node:worker_threads';
 import createDebug from 'debug';
+import { FileDevice } from '../block/file-device.ts';
+import { DiffAreaReader, ShadowView } from '../diff/shadow-view.ts';
 import { messageOf, NoonmarkError } from '../errors.ts';
-import { ShadowDevices } from './device-spec.ts';
 import type { NeedThreadNews, NeedThreadSetup } from './messages.ts';
 import { owedChunks } from './owed-chunks.ts';
 
 const log = createDebug('noonmark:service:need');
-const devices = new ShadowDevices();
+const setup = workerData as NeedThreadSetup;
+const volume = FileDevice.open(setup.volumePath, 'read');
+const reader = new DiffAreaReader(setup.diffArea);
 
-for (const { device, isFrozen } of (workerData as NeedThreadSetup).copies) {
-	const view = devices.open(device);
+for (const { epoch, isFrozen } of setup.copies) {
+	const view = new ShadowView(volume, reader, epoch);
 	const tell = (chunks: Uint8Array<SharedArrayBuffer> | undefined) =>
-		parentPort!.postMessage({ epoch: device.epoch, chunks } satisfies NeedThreadNews);
+		parentPort!.postMessage({ epoch, chunks } satisfies NeedThreadNews);
 	try {
 		tell(owedChunks(view, isFrozen));
 	} catch (error) {
 		if (view.isGone()) continue;
 		if (!(error instanceof NoonmarkError)) throw error;
-		log('epoch %d: every chunk counts: %s', device.epoch, messageOf(error));
+		log('epoch %d: every chunk counts: %s', epoch, messageOf(error));
 		tell(undefined);
 	}
 }
-devices.close();
+reader.close();
+volume.close();

@@ -1,7 +1,6 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type FuseMount, type MountOptions, mountFuse, unmount } from '../../src/fuse/mount.ts';
-import { eventfd } from '../../src/system/libc.ts';
 
 interface TeardownContext {
 	teardown(action: () => void | Promise<void>): void;
@@ -20,7 +19,12 @@ export interface ServedMount extends FuseMount {
  */
 export function serveMount(
 	t: TeardownContext,
-	options: MountOptions & { handlerModule: string; handlerData: unknown; threads?: number },
+	options: MountOptions & {
+		handlerModule: string;
+		handlerData: unknown;
+		threads?: number;
+		wakeFds?: readonly number[];
+	},
 ): ServedMount {
 	const mount = mountFuse(options);
 	const messages: string[] = [];
@@ -29,7 +33,7 @@ export function serveMount(
 		const worker = new Worker(new URL('./fuse-worker.js', import.meta.url), {
 			workerData: {
 				fd: mount.fd,
-				wakeFd: eventfd(),
+				wakeFds: options.wakeFds ?? [],
 				handlerModule: options.handlerModule,
 				handlerData: options.handlerData,
 			},

@@ -2,13 +2,20 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type RequestHandler, runSession } from '../../src/fuse/session.ts';
 
-const { fd, wakeFd, handlerModule, handlerData } = workerData;
-const { createHandler } = (await import(handlerModule)) as { createHandler(data: unknown): RequestHandler };
+const { fd, wakeFds, handlerModule, handlerData } = workerData;
+interface TestHandler extends RequestHandler {
+	betweenRequests?(): void;
+}
+const { createHandler } = (await import(handlerModule)) as { createHandler(data: unknown, fd: number): TestHandler };
+const handler = createHandler(handlerData, fd);
 const result = runSession({
 	fd,
-	wakeFd,
-	handler: createHandler(handlerData),
-	betweenRequests: () => -1,
+	wakeFds,
+	handler,
+	betweenRequests: () => {
+		handler.betweenRequests?.();
+		return -1;
+	},
 	log: (message, error) => parentPort?.postMessage(`${message}: ${error instanceof Error ? error.message : error}`),
 });
 parentPort?.postMessage(`session ended: ${result}`);
