@@ -30,8 +30,9 @@ torture: build/.done .tools
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)
 
+# QUICK=1: small sizes. REPETITIONS=5, ONLY='regex of state: work', OUTPUT=build/bench. Needs root.
 bench: build/.done .tools
-	node build/test/bench/main.js
+	node --enable-source-maps build/test/bench/main.js
 
 clean:
 	rm -rf build node_modules/.tools

@@ -31,7 +31,8 @@ export type LiveOrder =
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
 	| { readonly kind: 'delete'; readonly epoch: number }
-	| ({ readonly kind: 'learnOwed' } & NeedThreadNews);
+	| ({ readonly kind: 'learnOwed' } & NeedThreadNews)
+	| { readonly kind: 'resize'; readonly maximumBytes: number | null };
 
 export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
 

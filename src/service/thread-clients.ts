@@ -115,6 +115,10 @@ export class LiveThread implements RemoteDiffArea {
 		return this.#thread.mailbox.send({ kind: 'learnOwed', ...news });
 	}
 
+	resize(maximumBytes: number | null): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'resize', maximumBytes });
+	}
+
 	/** For a thread that never got to serve. */
 	async abandon(): Promise<void> {
 		await this.#thread.worker.terminate();
