@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults
+PHASES ?= cuts,faults,race
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
@@ -25,7 +25,7 @@ fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
 
 torture: build/.done .tools
-	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS)
+	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS) $(SECONDS)
 
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)
