@@ -32,6 +32,8 @@ export class Rig {
 	readonly copies = new Map<number, Buffer>();
 	/** Those that cannot be read at present. */
 	readonly unreadable = new Map<number, Buffer>();
+	/** Chunks that a copy uses, where not all: only these need to be what they were. */
+	readonly used = new Map<number, ReadonlySet<number>>();
 	readonly events: DiffAreaEvent[] = [];
 	volume!: FileDevice;
 	diffArea!: DiffArea;
@@ -67,6 +69,7 @@ export class Rig {
 		});
 		this.liveVolume = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.noteEvents();
+		this.onOpened();
 	}
 
 	/** As after kill -9: what was held in memory is gone, unless it was flushed; files are not closed in order. */
@@ -106,7 +109,12 @@ export class Rig {
 		this.volume.flush();
 		this.diffArea.finishCommit();
 		this.copies.set(epoch, Buffer.from(this.live));
+		this.onCreated(epoch);
 	}
+
+	onCreated(_epoch: number): void {}
+
+	onOpened(): void {}
 
 	delete(epoch: number): void {
 		this.diffArea.delete(epoch);
@@ -150,7 +158,14 @@ export class Rig {
 				view.read(at, bytes.subarray(at, end));
 				at = end;
 			}
-			if (!bytes.equals(expected)) found.push(`copy ${epoch}`);
+			const used = this.used.get(epoch);
+			const { chunkSizeBytes } = view;
+			for (let at = 0; at < this.sizeBytes; at += chunkSizeBytes) {
+				const chunk = at / chunkSizeBytes;
+				const end = Math.min(this.sizeBytes, at + chunkSizeBytes);
+				if (used && !used.has(chunk)) continue;
+				if (!bytes.subarray(at, end).equals(expected.subarray(at, end))) found.push(`copy ${epoch}, chunk ${chunk}`);
+			}
 		}
 		readOnly.close();
 		reader.close();
