@@ -120,7 +120,7 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
-		if (!this.readOnly) this.#needs.find(this.#copies);
+		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
 		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
