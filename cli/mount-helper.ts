@@ -9,7 +9,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.ts';
-import { requireRoot } from '../src/service/mount-plan.ts';
+import { checkPrivilege } from '../src/service/mount-plan.ts';
 import { FLAGS, startInBackground } from './commands/mount.ts';
 
 const EXIT_INVOCATION = 1;
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
 	}
 	const flags = flagsOf(values.options.join(','), values.sloppy);
 	if (values.fake) return;
-	requireRoot();
+	checkPrivilege({ readOnly: false, data: undefined, live: undefined });
 	await startInBackground(image, [image, mountpoint, ...flags]);
 }
 

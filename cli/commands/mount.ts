@@ -4,12 +4,12 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import { COPIES_MAX, type MountRequest, requireRoot } from '../../src/service/mount-plan.ts';
+import { COPIES_MAX, checkPrivilege, type MountRequest } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
-import { parseMaximumSize } from '../size.ts';
+import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize } from '../size.ts';
 import { statusText } from './status.ts';
 
 const HELP = `
@@ -18,6 +18,8 @@ const HELP = `
 
 	Starts the volume service of a disk image or block device with an ext2, ext3 or ext4 file system. Its shadow copies
 	appear in MOUNTPOINT; the volume itself is used through the live device. Returns once everything answers.
+	Who is not root can look at an image, with --read-only: at its shadow copies, where the storage is readable, and at the
+	volume as it is, in the directory "volume".
 
 	Options
 	  --data DIR       Mount the file system of the live device here, too
@@ -59,13 +61,12 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [image, mountpoint] = cli.input as [string, string];
 	const { data, live, storage, maxSize, maxCopies: maximumCopies, readOnly, allowOther, foreground, json } = cli.flags;
 	const maximumSize = maxSize === undefined ? undefined : parseMaximumSize(maxSize);
-	if (maxSize !== undefined && !maximumSize)
-		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
+	if (maxSize !== undefined && !maximumSize) usage(cli, `--max-size ${maxSize}: ${MAXIMUM_SIZE_EXPECTED}`);
 	if (!(Number.isInteger(maximumCopies) && maximumCopies >= 1 && maximumCopies <= COPIES_MAX))
 		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
 	const policy = POLICIES.find((known) => known === cli.flags.policy);
 	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
-	requireRoot();
+	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));

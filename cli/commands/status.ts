@@ -21,13 +21,17 @@ export async function run(argv: readonly string[]): Promise<void> {
 	printLine(reports.map(statusText).join('\n\n'));
 }
 
+const liveRows = (live: string, data: string | null): (readonly [string, string])[] => [
+	['live device', live],
+	['data', data ?? 'not mounted by Noonmark; loop-mount the live device to use it'],
+];
+
 /** The status of a volume for people. */
 export function statusText({ volume, storage, events }: StatusReport): string {
 	const maximum = storage.maximumBytes === null ? 'unbounded' : `of at most ${sizeText(storage.maximumBytes)}`;
 	const rows: (readonly [string, string])[] = [
 		['image', volume.readOnly ? `${volume.image} (read-only)` : volume.image],
-		['live device', volume.live],
-		['data', volume.data ?? 'not mounted by Noonmark; loop-mount the live device to use it'],
+		...(volume.live === null ? [] : liveRows(volume.live, volume.data)),
 		['shadow copies', `${volume.mountpoint} (${volume.shadowCopyCount})`],
 		['storage', `${volume.storage} (${sizeText(storage.usedBytes)} used, ${maximum})`],
 		['state', volume.frozen ? 'frozen: a shadow copy is being made' : 'running'],

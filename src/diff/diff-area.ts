@@ -197,7 +197,10 @@ export class DiffArea {
 	abortCommit(): void {
 		const unfinished = this.#unfinished;
 		this.#unfinished = undefined;
-		if (unfinished && this.#copies.includes(unfinished)) this.#drop([unfinished]);
+		if (unfinished && this.#copies.includes(unfinished)) {
+			this.#drop([unfinished]);
+			this.#tryWriteCatalog(); // a finishCommit that failed may have named the copy there already
+		}
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#segments.remove(this.#prepared.epoch);

@@ -72,7 +72,11 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 	return opened;
 }
 
-function checkVolume(catalog: CatalogBody, options: DiffAreaOptions): void {
+/** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
+export function checkVolume(
+	catalog: CatalogBody,
+	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
+): void {
 	if (catalog.copies.length === 0 && catalog.volumeSizeBytes === options.volumeSizeBytes) return;
 	const way = `to go on without its ${catalog.copies.length} shadow copies, move ${options.directory} away`;
 	if (catalog.volumeSizeBytes !== options.volumeSizeBytes) {

@@ -163,7 +163,7 @@ function hasSoundContent(fd: number, head: RecordHead, contentBytesAt: number, c
 	});
 }
 
-/** Writes the places of a sealed segment beside it. */
+/** Writes the places of a sealed segment beside it; where that fails, the segment is read again the next time. */
 export function writePlaces(path: string, epoch: number, content: SegmentContent): void {
 	const body = Buffer.from(content.places.buffer, content.places.byteOffset, content.places.byteLength);
 	const header = placesHeader.encode({
@@ -174,8 +174,10 @@ export function writePlaces(path: string, epoch: number, content: SegmentContent
 		count: content.places.length / 2,
 		crc32: crc32(body),
 	});
-	writeFileSync(`${path}.new`, Buffer.concat([header, body]), { mode: 0o600 });
-	renameSync(`${path}.new`, path);
+	try {
+		writeFileSync(`${path}.new`, Buffer.concat([header, body]), { mode: 0o600 });
+		renameSync(`${path}.new`, path);
+	} catch {}
 }
 
 /** Reads a places file for the segment of this length; undefined where there is none that fits it. */

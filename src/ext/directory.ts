@@ -1,5 +1,6 @@
 import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
+import { casefold } from './casefold.ts';
 import { isDirectoryBlockSound } from './directory-checksum.ts';
 import { isNamed, NAME_AT, type RawEntryVisitor, walkEntries } from './directory-entry.ts';
 import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
@@ -62,45 +63,50 @@ export class Directories {
 		}
 	}
 
-	/** The inode number that the name has in this directory, byte for byte (also where the kernel would fold case). */
+	/**
+	 * The inode number that the name has in this directory: byte for byte, or in any spelling where the directory folds
+	 * case. In an encrypted directory it is a name as `read` shows it.
+	 */
 	lookup(directory: Inode, name: Uint8Array): number | undefined {
 		if (directory.flags & FLAG_ENCRYPT) return this.#lookupShown(directory, name);
-		if (directory.flags & FLAG_INLINE_DATA) return lookupInline(directory, name);
+		const wanted = { bytes: name, folded: directory.flags & FLAG_CASEFOLD ? casefold(name) : undefined };
+		if (directory.flags & FLAG_INLINE_DATA) return lookupInline(directory, wanted);
 		const blockCount = this.#blockCount(directory);
-		const indexed = this.#indexedBlocks(directory, blockCount, name);
+		const indexed = this.#indexedBlocks(directory, blockCount, wanted);
 		if (indexed) {
 			for (const fileBlock of indexed) {
-				const found = this.#lookupInBlock(directory, fileBlock, name);
+				const found = this.#lookupInBlock(directory, fileBlock, wanted);
 				if (found !== undefined) return found;
 			}
 			return undefined;
 		}
 		for (let fileBlock = 0; fileBlock < blockCount; fileBlock++) {
-			const found = this.#lookupInBlock(directory, fileBlock, name);
+			const found = this.#lookupInBlock(directory, fileBlock, wanted);
 			if (found !== undefined) return found;
 		}
 		return undefined;
 	}
 
 	/** Where the directory's index says that the name can be; undefined where it has none, or none that is of use. */
-	#indexedBlocks(directory: Inode, blockCount: number, name: Uint8Array): number[] | undefined {
+	#indexedBlocks(directory: Inode, blockCount: number, { bytes, folded }: WantedName): number[] | undefined {
 		const { superblock } = this.#blocks;
 		const isIndexed = directory.flags & FLAG_INDEX && superblock.features.has('dir_index') && blockCount > 1;
-		// Hashes of names are those of their folded forms where case is folded. The dots are not in the index.
-		if (!isIndexed || directory.flags & FLAG_CASEFOLD || DOT.equals(name) || DOT_DOT.equals(name)) return undefined;
+		// The dots are not in the index. Of a name that cannot be folded it is not sure what was hashed.
+		const isSure = folded !== undefined || !(directory.flags & FLAG_CASEFOLD);
+		if (!isIndexed || !isSure || DOT.equals(bytes) || DOT_DOT.equals(bytes)) return undefined;
 		const blocks = candidateBlocks(
 			superblock,
 			(fileBlock) => (fileBlock < blockCount ? this.#block(directory, fileBlock) : undefined),
-			name,
+			folded ?? bytes,
 		);
 		return blocks?.every((fileBlock) => fileBlock < blockCount) ? blocks : undefined;
 	}
 
-	#lookupInBlock(directory: Inode, fileBlock: number, name: Uint8Array): number | undefined {
+	#lookupInBlock(directory: Inode, fileBlock: number, name: WantedName): number | undefined {
 		const bytes = this.#block(directory, fileBlock);
 		let found: number | undefined;
 		walkEntries(bytes, 0, bytes.length, directory.number, fileBlock * bytes.length, (entry) => {
-			if (isNamed(bytes, entry, name)) found = bytes.readUInt32LE(entry + at.inode);
+			if (matches(bytes, entry, name)) found = bytes.readUInt32LE(entry + at.inode);
 			return found === undefined;
 		});
 		return found;
@@ -192,6 +198,19 @@ export class Directories {
 	}
 }
 
+/** A name that is looked for; `folded` where the directory folds case and the name can be folded. */
+interface WantedName {
+	readonly bytes: Uint8Array;
+	readonly folded: Buffer | undefined;
+}
+
+function matches(bytes: Buffer, entry: number, { bytes: name, folded }: WantedName): boolean {
+	if (isNamed(bytes, entry, name)) return true;
+	if (!folded) return false;
+	const stored = bytes.subarray(entry + NAME_AT, entry + NAME_AT + bytes[entry + at.nameLength]!);
+	return casefold(stored)?.equals(folded) ?? false;
+}
+
 const NO_HASH: NameHash = { major: 0, minor: 0 };
 const DOT = Buffer.from('.');
 const DOT_DOT = Buffer.from('..');
@@ -204,13 +223,13 @@ function walkInline(content: Buffer, owner: number, visit: RawEntryVisitor): voi
 	if (goOn) walkEntries(content, middle, content.length, owner, 0, visit);
 }
 
-function lookupInline(directory: Inode, name: Uint8Array): number | undefined {
-	if (DOT.equals(name)) return directory.number;
+function lookupInline(directory: Inode, name: WantedName): number | undefined {
+	if (DOT.equals(name.bytes)) return directory.number;
 	const content = inlineContent(directory);
-	if (DOT_DOT.equals(name)) return content.readUInt32LE(0);
+	if (DOT_DOT.equals(name.bytes)) return content.readUInt32LE(0);
 	let found: number | undefined;
 	walkInline(content, directory.number, (entry) => {
-		if (isNamed(content, entry, name)) found = content.readUInt32LE(entry + at.inode);
+		if (matches(content, entry, name)) found = content.readUInt32LE(entry + at.inode);
 		return found === undefined;
 	});
 	return found;

@@ -4,7 +4,7 @@ import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
 import { inlineContent } from './inline-data.ts';
 import { blockField, type Inode } from './inode.ts';
-import { FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_INLINE_DATA } from './layout.ts';
+import { FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_INLINE_DATA, inodeLayout } from './layout.ts';
 
 /** A search for data or a hole looks at this many runs; past that it gives the answer that is always allowed. */
 const MAX_SEARCHED_RUNS = 1 << 18;
@@ -60,11 +60,12 @@ export class FileContent {
 
 	/** The target of a symbolic link: i_size bytes, in i_block, in the inode's xattrs, or in a block. */
 	readLink(symlink: Inode): Buffer {
-		const { sizeBytes, number } = symlink;
+		const { number } = symlink;
+		const sizeBytes = storedTargetBytes(symlink);
 		if (sizeBytes === 0 || sizeBytes >= this.#blocks.superblock.blockSizeBytes) {
 			throw corrupt('symlink-size', `inode ${number}: a symbolic link of ${sizeBytes} bytes`);
 		}
-		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink(symlink);
+		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink({ ...symlink, sizeBytes });
 		if (this.isFastLink(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
 		const target = Buffer.alloc(sizeBytes);
 		this.#read(symlink, 0, target);
@@ -93,7 +94,7 @@ export class FileContent {
 	 */
 	isFastLink(symlink: Inode): boolean {
 		if (symlink.flags & FLAG_INLINE_DATA) return false;
-		const fits = symlink.sizeBytes < MAX_FAST_SYMLINK_BYTES;
+		const fits = storedTargetBytes(symlink) < MAX_FAST_SYMLINK_BYTES;
 		const { superblock } = this.#blocks;
 		if (superblock.features.has('ea_inode')) return fits;
 		const xattrBlocks512 =
@@ -122,6 +123,11 @@ export class FileContent {
 		}
 		return what === 'hole' ? file.sizeBytes : undefined;
 	}
+}
+
+/** As the record says: the size of an encrypted link may be that of what is shown. */
+function storedTargetBytes(symlink: Inode): number {
+	return symlink.record.readUInt32LE(inodeLayout.at.sizeLow);
 }
 
 function copyInline(content: Buffer, byteOffset: number, into: Uint8Array): number {

@@ -5,7 +5,7 @@ import { Directories, type EntryVisitor } from './directory.ts';
 import { FileBlocks } from './file-blocks.ts';
 import { FileContent } from './file-content.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
-import { type Inode, readInode } from './inode.ts';
+import { type Inode, isEncryptedLink, readInode } from './inode.ts';
 import { withJournal } from './journal.ts';
 import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from './layout.ts';
 import { computeStatfs, type Statfs } from './statfs.ts';
@@ -69,7 +69,18 @@ export class ExtFileSystem {
 		if (inodeNumber < this.superblock.firstInode && inodeNumber !== ROOT_INODE) {
 			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
 		}
-		return readInode(this.blocks, this.groups, inodeNumber);
+		const inode = readInode(this.blocks, this.groups, inodeNumber);
+		return isEncryptedLink(inode) ? this.#withShownSize(inode) : inode;
+	}
+
+	/** The kernel tells the length of what it shows of an encrypted target; the inode knows that of the ciphertext. */
+	#withShownSize(symlink: Inode): Inode {
+		try {
+			return { ...symlink, sizeBytes: this.#content.readLink(symlink).length };
+		} catch {
+			// Reading the link tells what is wrong with it.
+			return symlink;
+		}
 	}
 
 	lookup(directory: Inode, name: Uint8Array): number | undefined {

@@ -137,6 +137,8 @@ export function blockField(inode: Inode): Buffer {
 export const BLOCK_AT = at.block;
 
 export const isDirectory = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFDIR;
+export const isEncryptedLink = (inode: Inode) =>
+	(inode.flags & layout.FLAG_ENCRYPT) !== 0 && (inode.mode & layout.S_IFMT) === layout.S_IFLNK;
 export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFREG;
 
 /**

@@ -1,5 +1,6 @@
 import { crc32c } from '../bytes/crc32c.ts';
 import { corrupt, unsupported } from '../errors.ts';
+import { ENCODING_UTF8_12_1 } from './casefold.ts';
 import { checkReadable, type FeatureName, featureNames } from './features.ts';
 import {
 	BASE_INODE_BYTES,
@@ -85,6 +86,9 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 	checkReadable(words.incompat);
 	const features = featureNames(words);
 	if (features.has('metadata_csum')) checkChecksum(raw, bytes);
+	if (features.has('casefold') && raw.encoding !== ENCODING_UTF8_12_1) {
+		throw unsupported('encoding', `superblock: names have encoding ${raw.encoding}, this version knows 1 (UTF-8)`);
+	}
 
 	const geometry = decodeGeometry(raw, features, deviceSizeBytes);
 	return {

@@ -24,7 +24,7 @@ import type { StoreAhead } from './store-ahead.ts';
 export interface BrowseCopy {
 	/** 1 to 2^31, never used again for another copy. */
 	readonly number: number;
-	/** Its directory: @GMT-YYYY.MM.DD-HH.MM.SS. */
+	/** Its directory: @GMT-YYYY.MM.DD-HH.MM.SS, or PRESENT_NAME. */
 	readonly name: string;
 	readonly createdAtMs: number;
 	/** Opens its file system, at its first use. What it throws is what who enters the directory gets. */
@@ -43,6 +43,9 @@ const ROOT_VALID_SEC = 1;
 const BLOCK_SIZE_BYTES = 4096;
 const DT_DIR = 4;
 const NAME = /^@GMT-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.\d{2}$/;
+/** The volume as it is now, where the tree shows that, too. No epoch has this number. */
+export const PRESENT_NAME = 'volume';
+export const PRESENT_NUMBER = 2 ** 31;
 /** Each open copy has caches of its own; the one that was used least recently is closed, and opened again when asked for. */
 const MAX_OPEN_COPIES = 16;
 
@@ -51,6 +54,7 @@ const DOTS = [
 	{ name: Buffer.from('.'), position: 1 },
 	{ name: Buffer.from('..'), position: 2 },
 ];
+const PRESENT_POSITION = 3;
 
 const WRITES: ReadonlySet<number> = new Set([
 	protocol.FUSE_SETATTR,
@@ -104,10 +108,10 @@ export class BrowseTree implements RequestHandler {
 	 */
 	setCopies(copies: readonly BrowseCopy[], changedAtMs: number): void {
 		const listed = copies.map((copy) => {
-			if (!NAME.test(copy.name) || !(copy.number >= 1 && copy.number <= 2 ** 31)) {
+			if (!(NAME.test(copy.name) || copy.name === PRESENT_NAME) || !(copy.number >= 1 && copy.number <= 2 ** 31)) {
 				throw new RangeError(`shadow copy ${copy.number}: ${copy.name} cannot be shown`);
 			}
-			return { copy, name: Buffer.from(copy.name), position: Number(copy.name.replace(/\D/g, '')) };
+			return { copy, name: Buffer.from(copy.name), position: positionOf(copy.name) };
 		});
 		this.#listed = listed.sort((a, b) => a.position - b.position);
 		this.#copies = new Map(copies.map((copy) => [copy.number, copy]));
@@ -233,6 +237,8 @@ export class BrowseTree implements RequestHandler {
 		return plainDirectory(this.#changedAtMs, 2 + this.#copies.size);
 	}
 }
+
+const positionOf = (name: string) => (name === PRESENT_NAME ? PRESENT_POSITION : Number(name.replace(/\D/g, '')));
 
 const ROOT_IDENTITY: Identity = {
 	inoHigh: ROOT_NODE.high,

@@ -3,10 +3,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
 import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
 import { findMount } from '../system/mountinfo.ts';
+import { mountAsUser, unmountAsUser } from './fusermount.ts';
 import { MAX_CONTENT_BYTES } from './protocol.ts';
 
 /** The subtype tells our mounts from others' in /proc/self/mountinfo. */
-const TYPE = 'fuse.noonmark';
+const SUBTYPE = 'noonmark';
+const TYPE = `fuse.${SUBTYPE}`;
 
 export interface MountOptions {
 	/** An existing directory, or an existing regular file for a file system that is one file. */
@@ -30,21 +32,29 @@ export interface FuseMount {
 
 /**
  * Mounts a file system that this process will serve; requests wait until a session runs on the descriptor. The kernel
- * checks permissions; set-user-id bits and device nodes in it have no effect.
+ * checks permissions; set-user-id bits and device nodes in it have no effect. Who is not root mounts through fusermount3.
  * Errors: `missing` (`no-mount-point`), `unsupported` (`no-fuse`), `refused` (`mount-point-busy`, `wrong-mount-point`,
  * `not-permitted`), `io` (`mount-failed`).
  */
 export function mountFuse(options: MountOptions): FuseMount {
 	const mountPoint = checkMountPoint(options);
+	const fd = isRoot() ? mountAsRoot(mountPoint, options) : mountAsUser({ ...options, mountPoint, subtype: SUBTYPE });
+	const entry = findMount(mountPoint);
+	if (entry?.type === TYPE) return { fd, mountPoint, majorMinor: entry.majorMinor };
+	closeSync(fd);
+	throw ioError('mount-failed', `${mountPoint}: mounted, but not to be found in mountinfo`);
+}
+
+const isRoot = () => process.geteuid!() === 0;
+
+function mountAsRoot(mountPoint: string, options: MountOptions): number {
 	const fd = openDevice();
 	try {
 		const rootMode = options.root === 'directory' ? '40000' : '100000';
 		const flags = MS_NOSUID | MS_NODEV | MS_NOATIME | (options.readOnly ? MS_RDONLY : 0);
 		const data = `fd=${fd},rootmode=${rootMode},user_id=0,group_id=0,default_permissions${options.allowOther ? ',allow_other' : ''}`;
 		mount(options.source, mountPoint, TYPE, flags, data);
-		const entry = findMount(mountPoint);
-		if (entry?.type !== TYPE) throw ioError('mount-failed', `${mountPoint}: mounted, but not to be found in mountinfo`);
-		return { fd, mountPoint, majorMinor: entry.majorMinor };
+		return fd;
 	} catch (error) {
 		closeSync(fd);
 		throw error instanceof SystemError ? mountError(mountPoint, error) : error;
@@ -57,6 +67,10 @@ export function mountFuse(options: MountOptions): FuseMount {
  * Errors: `refused` (`mount-busy`), `io` (`unmount-failed`).
  */
 export function unmount(mountPoint: string, options: { readonly detach: boolean }): void {
+	if (!isRoot()) {
+		if (findMount(mountPoint)?.type === TYPE) unmountAsUser(mountPoint, options);
+		return;
+	}
 	try {
 		umount2(mountPoint, options.detach ? MNT_DETACH : 0);
 	} catch (error) {

@@ -10,13 +10,15 @@ export class ShadowDevices {
 
 	open(specification: DeviceSpecification): BlockDevice & { isGone(): boolean } {
 		this.#volume ??= FileDevice.open(specification.volumePath, 'read');
+		if (specification.kind === 'volume') return new Unchanging(this.#volume);
 		this.#reader ??= new DiffAreaReader(specification.diffArea);
 		return new ShadowView(this.#volume, this.#reader, specification.epoch);
 	}
 
 	/** Lets go of what only copies that are gone were reading. */
 	release(living: readonly DeviceSpecification[]): void {
-		const oldest = living.reduce((least, { epoch }) => Math.min(least, epoch), Number.POSITIVE_INFINITY);
+		const epochs = living.map((device) => (device.kind === 'diff-area' ? device.epoch : Number.POSITIVE_INFINITY));
+		const oldest = epochs.reduce((least, epoch) => Math.min(least, epoch), Number.POSITIVE_INFINITY);
 		this.#reader?.closeSegmentsBefore(oldest);
 	}
 
@@ -24,4 +26,25 @@ export class ShadowDevices {
 		this.#reader?.close();
 		this.#volume?.close();
 	}
+}
+
+/** A volume that nobody writes to is its own copy. */
+class Unchanging implements BlockDevice {
+	readonly sizeBytes: number;
+	readonly #volume: BlockDevice;
+
+	constructor(volume: BlockDevice) {
+		this.sizeBytes = volume.sizeBytes;
+		this.#volume = volume;
+	}
+
+	read(byteOffset: number, into: Uint8Array): void {
+		this.#volume.read(byteOffset, into);
+	}
+
+	isGone(): boolean {
+		return false;
+	}
+
+	close(): void {}
 }

@@ -19,11 +19,11 @@ export class EventLog {
 	#all: VolumeEvent[];
 	#inFileCount: number;
 
-	/** The log in a storage directory; what is in it already is read. */
+	/** The log in a storage directory; what is in it already is read, if it can be. */
 	constructor(storage: string, nowMs: () => number) {
 		this.#path = eventsPath(storage);
 		this.#nowMs = nowMs;
-		const events = readEvents(storage);
+		const events = attempt(() => readEvents(storage)) ?? [];
 		this.#inFileCount = events.length;
 		this.#all = events.slice(-KEPT_MAX);
 	}
@@ -73,7 +73,16 @@ export class EventLog {
 	}
 }
 
-export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
+function attempt<T>(action: () => T): T | undefined {
+	try {
+		return action();
+	} catch (error) {
+		log('%s', messageOf(error));
+		return undefined;
+	}
+}
+
+const eventsPath = (storage: string) => join(storage, 'events.jsonl');
 
 const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;
 

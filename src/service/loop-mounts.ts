@@ -1,12 +1,9 @@
 /** Who uses a file as a disk: the loop devices over it, and what is mounted from them. */
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
-import { readMountInfo } from '../system/mountinfo.ts';
-import { runTool } from './run-tool.ts';
+import { type MountEntry, readMountInfo } from '../system/mountinfo.ts';
+import { isWithin } from './mount-users.ts';
 
 const SYS_BLOCK = '/sys/block';
-
-const LISTING_MS_MAX = 10_000;
 
 export interface LoopDevice {
 	/** `/dev/loop3` */
@@ -20,25 +17,39 @@ export interface LoopDevice {
  * it may be a live device.
  */
 export function loopDevicesOver(filePath: string): LoopDevice[] {
-	return readdirSync(SYS_BLOCK)
-		.filter((name) => name.startsWith('loop') && readText(`${SYS_BLOCK}/${name}/loop/backing_file`) === filePath)
-		.map((name) => ({ path: `/dev/${name}`, majorMinors: majorMinorsOf(name) }));
+	return loopDevices().flatMap(({ name, backingFile }) => (backingFile === filePath ? [loopDevice(name)] : []));
 }
 
 /**
- * The loop devices over an image, by whichever of its names. A program of its own looks: other loop devices may stand on
- * what does not answer.
+ * The loop devices over an image, by whichever of its names. Looks at files of the image's own file system only: others
+ * may be such as do not answer.
  */
-export async function loopDevicesOverImage(image: string): Promise<LoopDevice[]> {
+export function loopDevicesOverImage(image: string): LoopDevice[] {
 	const { dev, ino } = statSync(image, { bigint: true });
-	const wanted = `${majorMinorOf(dev)} ${ino}`;
-	const columns = ['--output', 'NAME,BACK-MAJ:MIN,BACK-INO'];
-	const listed = await runTool('losetup', ['--list', '--noheadings', ...columns], LISTING_MS_MAX);
-	return listed
-		.split('\n')
-		.map((line) => line.trim().split(/\s+/))
-		.filter(([, majorMinor, inode]) => `${majorMinor} ${inode}` === wanted)
-		.map(([path]) => ({ path: path!, majorMinors: majorMinorsOf(basename(path!)) }));
+	const mounts = readMountInfo();
+	const isImage = (path: string) =>
+		path === image || (mountOf(path, mounts)?.majorMinor === majorMinorOf(dev) && inodeOf(path) === ino);
+	return loopDevices().flatMap(({ name, backingFile }) => (isImage(backingFile) ? [loopDevice(name)] : []));
+}
+
+function loopDevices(): { name: string; backingFile: string }[] {
+	return readdirSync(SYS_BLOCK)
+		.filter((name) => name.startsWith('loop'))
+		.flatMap((name) => {
+			const backingFile = readText(`${SYS_BLOCK}/${name}/loop/backing_file`);
+			return backingFile === undefined ? [] : [{ name, backingFile }];
+		});
+}
+
+const loopDevice = (name: string): LoopDevice => ({ path: `/dev/${name}`, majorMinors: majorMinorsOf(name) });
+
+/** The mount that a path, absolute and without symbolic links, leads into. */
+function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | undefined {
+	const above = mounts.filter(({ mountPoint }) => isWithin(path, mountPoint.toString()));
+	return above.reduce<MountEntry | undefined>(
+		(best, entry) => (best && best.mountPoint.length > entry.mountPoint.length ? best : entry),
+		undefined,
+	);
 }
 
 /** `major:minor` of a st_dev: makedev(3). */
@@ -59,6 +70,15 @@ export function mountPointsOf(majorMinors: readonly string[]): string[] {
 		if (majorMinors.includes(majorMinor) && !byDevice.has(majorMinor)) byDevice.set(majorMinor, mountPoint.toString());
 	}
 	return [...byDevice.values()];
+}
+
+/** Undefined where it cannot be told: the file was deleted, or is not for our eyes. */
+function inodeOf(path: string): bigint | undefined {
+	try {
+		return statSync(path, { bigint: true }).ino;
+	} catch {
+		return undefined;
+	}
 }
 
 function readText(path: string): string | undefined {

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { MaximumSize } from '../control/messages.ts';
 import type { StoragePolicy } from '../diff/diff-area-types.ts';
 import { missing, refused } from '../errors.ts';
 import { findMount } from '../system/mountinfo.ts';
@@ -12,9 +13,6 @@ import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
 export { COPIES_MAX } from '../diff/diff-area-types.ts';
-
-/** The most bytes of a diff area, as the user says it. */
-export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
 
 export interface MountRequest {
 	readonly image: string;
@@ -36,14 +34,23 @@ export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCo
 	readonly allowOther: boolean;
 }
 
-/** Errors: refused `not-root`. */
-export function requireRoot(): void {
-	if (process.getuid?.() !== 0) throw refused('not-root', 'mounting a volume needs root: try again with sudo');
+/** The plan of a mount with a live device. */
+export type LiveMountPlan = MountPlan & { readonly paths: { readonly live: string } };
+
+export const hasLiveDevice = (plan: MountPlan): plan is LiveMountPlan => plan.paths.live !== null;
+
+/** Errors: refused `not-root` for what an ordinary user may not do. */
+export function checkPrivilege({ readOnly, data, live }: Pick<MountRequest, 'readOnly' | 'data' | 'live'>): void {
+	if (process.getuid!() === 0) return;
+	if (readOnly && data === undefined && live === undefined) return;
+	const looking = 'an ordinary user can look at it with --read-only, without --data and --live';
+	throw refused('not-root', `mounting a volume for use needs root: try again with sudo; ${looking}`);
 }
 
 /**
  * Checks a request. Makes the storage directory and the file that the live device is mounted over, where they are not
- * there. Errors: missing `no-such-image`, `no-mount-point`; refused with the reason.
+ * there; for an ordinary user it makes nothing, and plans no live device. Errors: missing `no-such-image`,
+ * `no-mount-point`, `no-such-storage`; refused with the reason.
  */
 export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const image = realPath(request.image, 'no-such-image', 'there is no such image');
@@ -52,12 +59,20 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
+	if (process.getuid!() !== 0) {
+		const paths = { image, mountpoint, live: null, data: null, storage };
+		checkNesting(paths);
+		if (request.storage !== undefined && !existsSync(join(storage, 'catalog')))
+			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
+		return { paths, ...options };
+	}
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
 	mkdirSync(storage, { recursive: true, mode: 0o700 });
 	makeLiveFile(live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
-	return { paths, maximumSize, maximumCopies, policy, readOnly, allowOther };
+	return { paths, ...options };
 }
 
 /** Errors: refused `image-in-use` with who uses the image. */
@@ -65,7 +80,7 @@ async function checkImageIsFree(image: string): Promise<void> {
 	const inUse = (by: string) => refused('image-in-use', `${image}: in use by ${by}`);
 	const running = (await runningVolumes()).find(({ volume }) => volume.image === image);
 	if (running) throw inUse(`Noonmark already (pid ${running.volume.pid}, mounted on ${running.volume.mountpoint})`);
-	const [loop] = await loopDevicesOverImage(image);
+	const [loop] = loopDevicesOverImage(image);
 	if (loop)
 		throw inUse(`${loop.path}${mountedOn(loop.majorMinors)}; detach it first, or its writes would pass Noonmark by`);
 	if (!statSync(image).isBlockDevice()) return;
@@ -126,7 +141,7 @@ function checkNesting({ image, mountpoint, live, data, storage }: VolumePaths): 
 			[storage, 'the storage'],
 			[live, 'the live device'],
 		] as const) {
-			if (isWithin(path, mount))
+			if (path !== null && isWithin(path, mount))
 				throw refused('nested-paths', `${path}: ${what} may not lie inside ${mount}, which is to be mounted over`);
 		}
 	}

@@ -4,7 +4,9 @@ import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
 import { ioError, NoonmarkError, refused } from '../errors.ts';
-import { type MountRequest, planMount } from './mount-plan.ts';
+import { ImageBrowser } from './image-browser.ts';
+import { hasLiveDevice, type MountRequest, planMount } from './mount-plan.ts';
+import type { MountedVolume } from './mounted-volume.ts';
 import { probeVolume } from './probe-volume.ts';
 import {
 	absolutePath,
@@ -42,7 +44,9 @@ export async function runService(
 	});
 	let server: Server | undefined;
 	try {
-		const service = await VolumeService.start(plan, imageSizeBytes, surroundings);
+		const service = hasLiveDevice(plan)
+			? await VolumeService.start(plan, imageSizeBytes, surroundings)
+			: new ImageBrowser(plan, surroundings);
 		const ended = untilEnd(service);
 		server = await serveControl(socketPathIn(directory), (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
@@ -69,7 +73,7 @@ function probe(imagePath: string): number {
 }
 
 /** The ends that a service can come to. */
-function untilEnd(service: VolumeService): { promise: Promise<void>; unmounted: () => void } {
+function untilEnd(service: MountedVolume): { promise: Promise<void>; unmounted: () => void } {
 	let unmounted!: () => void;
 	const byCommand = new Promise<void>((resolve) => {
 		unmounted = resolve;
@@ -90,7 +94,7 @@ interface Conversation {
 	unmounted(): void;
 }
 
-async function answer(service: VolumeService, request: ControlRequest, conversation: Conversation): Promise<unknown> {
+async function answer(service: MountedVolume, request: ControlRequest, conversation: Conversation): Promise<unknown> {
 	switch (request.verb) {
 		case 'status':
 			return service.status();
@@ -106,6 +110,8 @@ async function answer(service: VolumeService, request: ControlRequest, conversat
 			return service.follow(conversation.gone);
 		case 'delete':
 			return service.delete(request.which);
+		case 'resize':
+			return service.resize(request.maximumSize);
 		case 'inspect':
 			return service.inspect(request.copy, request.selection);
 		case 'unmount': {

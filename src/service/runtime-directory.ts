@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import {
+	existsSync,
+	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
@@ -23,7 +25,8 @@ import { isWithin } from './mount-users.ts';
 export interface VolumePaths {
 	readonly image: string;
 	readonly mountpoint: string;
-	readonly live: string;
+	/** null where the volume is mounted to look at only */
+	readonly live: string | null;
 	readonly data: string | null;
 	readonly storage: string;
 }
@@ -41,14 +44,30 @@ export interface RegisteredVolume {
 	readonly socketPath: string;
 }
 
-/** Only root can mount a volume, so there is one place for all. */
-const BASE_DIRECTORY = '/run/noonmark';
+/** For root's volumes. Each user has a place of their own for what they look at. */
+const ROOT_DIRECTORY = '/run/noonmark';
 
 const SETTLING_MS_MAX = 10_000;
 
+function baseDirectory(): string {
+	const uid = process.getuid!();
+	if (uid === 0) return ROOT_DIRECTORY;
+	const { XDG_RUNTIME_DIR } = process.env;
+	return XDG_RUNTIME_DIR ? join(XDG_RUNTIME_DIR, 'noonmark') : `/tmp/noonmark-${uid}`;
+}
+
+/** Makes it. Errors: refused `unsafe-directory` where others could have put something in. */
+function makeBaseDirectory(): void {
+	const path = baseDirectory();
+	mkdirSync(path, { recursive: true, mode: 0o700 });
+	const stats = lstatSync(path);
+	if (stats.isDirectory() && stats.uid === process.getuid!() && (stats.mode & 0o022) === 0) return;
+	throw refused('unsafe-directory', `${path}: is not a directory that you alone may write to; remove it`);
+}
+
 /** The directory of the volume with this image. */
 export function volumeDirectory(image: string): string {
-	return join(BASE_DIRECTORY, createHash('sha256').update(image).digest('hex').slice(0, 16));
+	return join(baseDirectory(), createHash('sha256').update(image).digest('hex').slice(0, 16));
 }
 
 export const socketPathIn = (directory: string) => join(directory, 'control.sock');
@@ -56,12 +75,13 @@ const statePathIn = (directory: string) => join(directory, 'volume.json');
 
 /** Where a service in the background writes its log; it stays after the service has ended. */
 export function serviceLogPath(image: string): string {
-	mkdirSync(BASE_DIRECTORY, { recursive: true, mode: 0o700 });
+	makeBaseDirectory();
 	return `${volumeDirectory(image)}.log`;
 }
 
 /** Makes the directory of a volume, for its owner alone. */
 export function makeVolumeDirectory(image: string): string {
+	makeBaseDirectory();
 	const directory = volumeDirectory(image);
 	mkdirSync(directory, { recursive: true, mode: 0o700 });
 	return directory;
@@ -80,22 +100,13 @@ export function unregister(directory: string): void {
 	if (statSync(logPath, { throwIfNoEntry: false })?.size === 0) rmSync(logPath, { force: true });
 }
 
-/**
- * All that is on record, living or left behind, in the order of their images. Errors: refused `not-root` for who may not
- * look.
- */
+/** All that this user has on record, living or left behind, in the order of their images. */
 export function registeredVolumes(): RegisteredVolume[] {
-	let names: string[];
-	try {
-		names = readdirSync(BASE_DIRECTORY);
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'EACCES') {
-			throw refused('not-root', 'volumes are mounted and managed by root: try again with sudo');
-		}
-		return [];
-	}
-	return names
-		.map((name) => join(BASE_DIRECTORY, name))
+	const base = baseDirectory();
+	if (!existsSync(base)) return [];
+	makeBaseDirectory();
+	return readdirSync(base)
+		.map((name) => join(base, name))
 		.flatMap((directory) => {
 			const volume = readState(directory);
 			return volume ? [{ volume, directory, socketPath: socketPathIn(directory) }] : [];
@@ -161,20 +172,16 @@ export async function findVolume(target: string): Promise<RegisteredVolume> {
 	// Of nested ones (a data directory that holds another volume's mount point) the innermost is meant.
 	const [best] = found.sort((a, b) => longestPlace(b, path) - longestPlace(a, path));
 	if (best) return best;
+	const forRoot = process.getuid!() === 0 ? '' : ' by you; what root mounted only root manages: try again with sudo';
 	const known = running.map(({ volume }) => `${volume.image} (on ${volume.mountpoint})`).join(', ');
 	throw missing(
 		'no-such-volume',
-		`${target}: belongs to no mounted volume; ${known ? `mounted are: ${known}` : 'none is mounted'}`,
+		`${target}: belongs to no mounted volume; ${known ? `mounted are: ${known}` : 'none is mounted'}${forRoot}`,
 	);
 }
 
-const placesOf = ({ image, live, mountpoint, data, storage }: VolumePaths) => [
-	image,
-	live,
-	mountpoint,
-	storage,
-	...(data === null ? [] : [data]),
-];
+const placesOf = ({ image, live, mountpoint, data, storage }: VolumePaths) =>
+	[image, live, mountpoint, storage, data].filter((path) => path !== null);
 
 const longestPlace = ({ volume }: RegisteredVolume, path: string) =>
 	Math.max(

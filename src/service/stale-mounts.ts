@@ -19,7 +19,7 @@ export async function cleanUpStaleMounts(): Promise<RegisteredVolume[]> {
 }
 
 async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
-	const loops = loopDevicesOver(volume.live);
+	const loops = volume.live === null ? [] : loopDevicesOver(volume.live);
 	const majorMinors = loops.flatMap((loop) => loop.majorMinors);
 	// What is mounted on the data directory by now may be something else; what is mounted from the dead device is not.
 	for (let [mountPoint] = mountPointsOf(majorMinors); mountPoint; [mountPoint] = mountPointsOf(majorMinors)) {
@@ -28,7 +28,8 @@ async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 		await runTool('umount', ['--lazy', mountPoint]);
 	}
 	for (const mountPoint of [volume.live, volume.mountpoint]) {
-		while (findMount(mountPoint)?.type === 'fuse.noonmark') unmount(mountPoint, { detach: true });
+		while (mountPoint !== null && findMount(mountPoint)?.type === 'fuse.noonmark')
+			unmount(mountPoint, { detach: true });
 	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
 	unregister(directory);

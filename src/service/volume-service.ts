@@ -3,12 +3,12 @@
  * the tree of shadow copies. Lives in the main thread, which never waits for these mounts without being asynchronous.
  */
 import { statfsSync } from 'node:fs';
-import { join } from 'node:path';
 import createDebug from 'debug';
 import type {
 	CopySelection,
 	FileSystemReport,
 	InspectSelection,
+	MaximumSize,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
@@ -16,19 +16,21 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { messageOf, missing, refused } from '../errors.ts';
+import { messageOf, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
+import { copyReport, selectCopies } from './copy-report.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
-import type { MaximumSize, MountPlan } from './mount-plan.ts';
+import type { LiveMountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
+import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { LiveThread } from './thread-clients.ts';
 
@@ -42,8 +44,8 @@ export interface Surroundings {
 	newUuid(): string;
 }
 
-export class VolumeService {
-	readonly paths: VolumePaths;
+export class VolumeService implements MountedVolume {
+	readonly paths: VolumePaths & { readonly live: string };
 	readonly readOnly: boolean;
 	readonly #surroundings: Surroundings;
 	readonly #events: EventLog;
@@ -59,7 +61,7 @@ export class VolumeService {
 	 * Takes everything up: the live device, the data file system, the tree of copies. What was up is taken down again
 	 * where a later step fails.
 	 */
-	static async start(plan: MountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
+	static async start(plan: LiveMountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
 		const { paths } = plan;
 		const events = new EventLog(paths.storage, surroundings.nowMs);
 		if (isInMemory(paths.storage)) {
@@ -102,7 +104,7 @@ export class VolumeService {
 		}
 	}
 
-	private constructor(plan: MountPlan, thread: LiveThread, events: EventLog, surroundings: Surroundings) {
+	private constructor(plan: LiveMountPlan, thread: LiveThread, events: EventLog, surroundings: Surroundings) {
 		this.paths = plan.paths;
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
@@ -111,7 +113,7 @@ export class VolumeService {
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
 	}
 
-	async #takeUp(plan: MountPlan): Promise<void> {
+	async #takeUp(plan: LiveMountPlan): Promise<void> {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
@@ -119,7 +121,6 @@ export class VolumeService {
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
 
-	/** Resolves when the live device or the tree is gone without having been asked to go. */
 	async lost(): Promise<string> {
 		const what = await Promise.race([
 			this.#live.thread.ended.then((inOrder) => `the live device ${inOrder ? 'was unmounted' : 'failed'}`),
@@ -192,29 +193,33 @@ export class VolumeService {
 		return { volume, storage: await this.storage(), events: this.#events.all.slice(-STATUS_EVENTS_MAX) };
 	}
 
-	/** The events that are kept, oldest first. */
 	events(): readonly VolumeEvent[] {
 		return this.#events.all;
 	}
 
-	/** These, and then each new one, until the service ends or `gone` aborts. */
 	follow(gone: AbortSignal): AsyncGenerator<VolumeEvent> {
 		return this.#events.follow(gone);
 	}
 
-	/** Deletes copies; returns those it deleted. Errors: refused `read-only`; missing `no-such-copy`, before any is deleted. */
 	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
-		const selected = select(this.#copies, which).map((provided) => this.#report(provided));
+		const selected = selectCopies(this.#copies, which).map((provided) => this.#report(provided));
 		for (const { id } of selected) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
 	}
 
-	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
+	async resize(maximumSize: MaximumSize): Promise<StorageReport> {
+		if (this.readOnly) throw this.#isReadOnly('its storage does not either');
+		const { thread } = this.#live;
+		await thread.resize(maximumBytes(maximumSize, thread.sizeBytes));
+		await this.showCopies();
+		return this.storage();
+	}
+
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = select(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		const [{ device }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
 		return inspectCopy({ device, selection });
 	}
 
@@ -228,10 +233,7 @@ export class VolumeService {
 		return { copies: this.#copies.map(browsable), changedAtMs: this.#surroundings.nowMs() };
 	}
 
-	/**
-	 * Takes everything down in order: data, live device, tree. Errors: refused `mount-busy`, with who is in the way;
-	 * where that can be seen beforehand, nothing has been taken down.
-	 */
+	/** In order: data, live device, tree. */
 	async unmount(): Promise<void> {
 		this.#checkNotBusy();
 		await this.end();
@@ -254,7 +256,6 @@ export class VolumeService {
 		}
 	}
 
-	/** As end, but whoever still uses a mount may go on; resolves when the last of them has gone. */
 	async endLazily(): Promise<void> {
 		this.#ending = true;
 		await this.#creation;
@@ -286,19 +287,8 @@ export class VolumeService {
 		return refused('read-only', message);
 	}
 
-	#report({ copy, preservedBytes }: ProvidedCopy): ShadowCopyReport {
-		return {
-			id: copy.id,
-			setId: copy.setId,
-			name: copy.name,
-			createdAt: new Date(copy.createdAtMs).toISOString(),
-			path: join(this.paths.mountpoint, copy.name),
-			volume: this.paths.image,
-			provider: this.#provider.type,
-			state: 'created',
-			attributes: copy.attributes,
-			preservedBytes,
-		};
+	#report(provided: ProvidedCopy): ShadowCopyReport {
+		return copyReport(provided, this.#provider.type, this.paths);
 	}
 }
 
@@ -308,20 +298,6 @@ const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
 	createdAtMs: copy.createdAtMs,
 	device,
 });
-
-function select(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {
-	if ('all' in which) return [...copies];
-	if ('oldest' in which) return copies.slice(0, 1);
-	return which.named.map((wanted) => {
-		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
-		if (found) return found;
-		const there = copies.map(({ copy }) => copy.name).join(', ');
-		throw missing(
-			'no-such-copy',
-			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
-		);
-	});
-}
 
 function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
 	if (size === 'unbounded') return null;

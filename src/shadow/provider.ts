@@ -8,12 +8,15 @@ import type { ShadowCopy } from './shadow-copy.ts';
 export type ProviderType = 'system' | 'software' | 'hardware';
 
 /** Where a copy's content is to be had: plain data, so that any thread can open it as a BlockDevice. */
-export interface DeviceSpecification {
-	readonly kind: 'diff-area';
-	readonly volumePath: string;
-	readonly diffArea: DiffAreaShare;
-	readonly epoch: number;
-}
+export type DeviceSpecification =
+	| {
+			readonly kind: 'diff-area';
+			readonly volumePath: string;
+			readonly diffArea: DiffAreaShare;
+			readonly epoch: number;
+	  }
+	/** The volume itself, which nobody writes to. */
+	| { readonly kind: 'volume'; readonly volumePath: string };
 
 /** A copy that a provider keeps. */
 export interface ProvidedCopy {

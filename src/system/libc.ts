@@ -3,6 +3,7 @@
  * Each throws a SystemError with the call's name, its subject and errno, except where it says otherwise.
  * koffi is loaded at the first call: commands that only talk to the control socket never pay for it.
  */
+import { constants as fsConstants } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -41,6 +42,11 @@ const cFallocate = bind<[number, number, number, number]>(
 	'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
 const cFlock = bind<[number, number]>('int flock(int fd, int operation)');
+const cSocketpair = bind<[number, number, number, Uint8Array]>(
+	'int socketpair(int domain, int type, int protocol, void *fds)',
+);
+const cRecvmsg = bind<[number, unknown, number]>('intptr_t recvmsg(int fd, void *message, int flags)');
+const cFcntl = bind<[number, number, number]>('int fcntl(int fd, int command, long argument)');
 const cPrctl = bind<[number, number, number, number, number]>(
 	'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
@@ -133,12 +139,18 @@ export function fallocate(fd: number, mode: number, byteOffset: number, lengthBy
 	check('fallocate', cFallocate(fd, mode, byteOffset, lengthBytes));
 }
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** Takes the advisory lock of an open file. False: another open file description holds it. */
-export function tryLockExclusive(fd: number): boolean {
-	if (cFlock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+/** Takes the advisory lock of an open file for itself alone. False: another open file description holds it. */
+export const tryLockExclusive = (fd: number) => tryLock(fd, LOCK_EX);
+
+/** Takes the advisory lock of an open file, beside others that do so. False: somebody holds it exclusively. */
+export const tryLockShared = (fd: number) => tryLock(fd, LOCK_SH);
+
+function tryLock(fd: number, operation: number): boolean {
+	if (cFlock(fd, operation | LOCK_NB) === 0) return true;
 	const errno = load().koffi.errno();
 	if (errno === constants.errno.EWOULDBLOCK) return false;
 	throw new SystemError('flock', errno);
@@ -152,4 +164,48 @@ const PR_SET_IO_FLUSHER = 57;
  */
 export function becomeIoFlusher(): boolean {
 	return cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) === 0;
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0x80000;
+
+/** Two connected sockets. */
+export function socketPair(): [number, number] {
+	const fds = Buffer.alloc(8);
+	check('socketpair', cSocketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+	return [fds.readInt32LE(0), fds.readInt32LE(4)];
+}
+
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const MSG_DONTWAIT = 0x40;
+/** A struct cmsghdr with one descriptor, aligned to 8 bytes. */
+const CONTROL_BYTES = 24;
+
+/** Takes the open file that another process has sent over a socket, if it has: unix(7). Undefined where it has not. */
+export function receiveDescriptor(socket: number): number | undefined {
+	const { koffi } = load();
+	const memory = koffi.alloc('uint64_t', 16);
+	try {
+		// struct msghdr at word 0, its one struct iovec at 7, a byte of content at 9, the control message at 10.
+		const at = (word: number) => koffi.address(memory) + BigInt(8 * word);
+		const words = [0n, 0n, at(7), 1n, at(10), BigInt(CONTROL_BYTES), 0n, at(9), 1n, 0n, 0n, 0n, 0n, 0n, 0n, 0n];
+		koffi.encode(memory, 'uint64_t', words, words.length);
+		if (cRecvmsg(socket, memory, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0) return undefined;
+		const control = koffi.decode(memory, 80, 'int32_t', 5) as ArrayLike<number>;
+		const isDescriptor = control[2] === SOL_SOCKET && control[3] === SCM_RIGHTS;
+		return isDescriptor ? control[4] : undefined;
+	} finally {
+		koffi.free(memory);
+	}
+}
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+export function setNonBlocking(fd: number): void {
+	const flags = check('fcntl', cFcntl(fd, F_GETFL, 0));
+	check('fcntl', cFcntl(fd, F_SETFL, flags | fsConstants.O_NONBLOCK));
 }

@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import { NoonmarkError } from '../../src/errors.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
-import { FLAG_ENCRYPT } from '../../src/ext/layout.ts';
 import { type RunOptions, runOk } from './run.ts';
 
 export interface TreeEntry {
@@ -180,8 +179,7 @@ function describe(fs: ExtFileSystem, inode: Inode, path: string): TreeEntry {
 		mode: inode.mode.toString(8),
 		links: inode.linkCount,
 		owner: `${inode.uid}:${inode.gid}`,
-		// The kernel tells the length of what it shows of an encrypted target; the inode knows that of the ciphertext.
-		sizeBytes: type === 'symlink' && inode.flags & FLAG_ENCRYPT ? fs.readLink(inode).length : inode.sizeBytes,
+		sizeBytes: inode.sizeBytes,
 		blocks512: inode.blocks512,
 		times: {
 			atime: time(inode.atimeSec, inode.atimeNsec),

@@ -7,9 +7,9 @@ import { relative } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
 import { Random } from '../helpers/random.ts';
+import { contentFaults, presenceFaults } from './checks.ts';
 import type { FileCall } from './file-calls.ts';
 import { filesBelow, Recorder } from './recorder.ts';
 import { scratchDirectory } from './scratch.ts';
@@ -57,6 +57,9 @@ function record(directory: string, options: WorkloadOptions, ignore?: (call: Fil
 			noteAt: (position, note) => recorder.noteAt(position, note),
 			position: () => recorder.events.length,
 			stamp: () => `modified ${recorder.modifications(imageIn(directory))}`,
+			event: (event) => {
+				if (event.kind !== 'copy-evicted') throw new Error(`unexpected: ${JSON.stringify(event)}`);
+			},
 		});
 		for (let i = 0; i < STEPS; i++) workload.step();
 		workload.close();
@@ -136,42 +139,6 @@ function build(state: StateAfterCut, from: string, directory: string): void {
 	mkdirSync(directory);
 	for (const path of state.directories) mkdirSync(`${directory}/${relative(from, path)}`);
 	for (const [path, { content }] of state.files) writeFileSync(`${directory}/${relative(from, path)}`, content);
-}
-
-/** A copy may be missing only if its creation was not reported, or its deletion had begun. */
-function presenceFaults(diffArea: DiffArea, model: VolumeModel): string[] {
-	const present = new Set(diffArea.copies.map(({ epoch }) => epoch));
-	const lost = [...model.copies].filter(([epoch, copy]) => copy.isReported && !copy.isLeaving && !present.has(epoch));
-	const risen = [...present].filter((epoch) => !model.copies.has(epoch));
-	return [
-		...lost.map(([epoch]) => `copy ${epoch} is lost (${JSON.stringify(diffArea.takeEvents())})`),
-		...risen.map((epoch) => `copy ${epoch}, which was deleted or given up, is back`),
-	];
-}
-
-function contentFaults(diffArea: DiffArea, volume: FileDevice, expected: ReadonlyMap<number, Buffer>): string[] {
-	const reader = new DiffAreaReader(diffArea.share);
-	const content = Buffer.alloc(volume.sizeBytes);
-	try {
-		return diffArea.copies.flatMap(({ epoch }) => {
-			const model = expected.get(epoch);
-			if (!model) return [];
-			try {
-				new ShadowView(volume, reader, epoch).read(0, content);
-			} catch (error) {
-				return [`copy ${epoch}: ${messageOf(error)}`];
-			}
-			return content.equals(model) ? [] : [`copy ${epoch} differs at byte ${differingByte(content, model)}`];
-		});
-	} finally {
-		reader.close();
-	}
-}
-
-function differingByte(found: Buffer, expected: Buffer): number {
-	let at = 0;
-	while (found[at] === expected[at]) at++;
-	return at;
 }
 
 /** Overwrites here and there, before and after a new copy. */

@@ -5,11 +5,14 @@
 import { join } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
+import type { DiffAreaEvent } from '../../src/diff/diff-area-types.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { durableVolumeStamp } from '../../src/service/volume-stamp.ts';
 import { Random } from '../helpers/random.ts';
 import { closeAll, real } from './file-calls.ts';
 import type { Note } from './volume-model.ts';
+
+const SECTOR_BYTES = 512;
 
 export interface WorkloadOptions {
 	readonly seed: number;
@@ -25,6 +28,8 @@ export interface Notebook {
 	position(): number;
 	/** What tells whether the image was changed. */
 	stamp(): string;
+	/** Told of everything that the diff area tells. */
+	event(event: DiffAreaEvent): void;
 }
 
 /** Bytes of which each eight tell where they belong and which write they come from. */
@@ -58,6 +63,8 @@ export class Workload {
 	readonly #options: WorkloadOptions;
 	readonly #notebook: Notebook;
 	readonly #random: Random;
+	/** What is being asked of Noonmark, for who catches an error. */
+	action = 'open';
 	/** Copies that a program may count on. */
 	#epochs: number[] = [];
 	#sequence = 2;
@@ -76,25 +83,46 @@ export class Workload {
 
 	step(): void {
 		const start = this.#notebook.position();
-		this.#randomStep();
-		this.live.drainIfDue();
-		this.#noteEvictions(start);
+		try {
+			this.#randomStep();
+			this.live.drainIfDue();
+		} finally {
+			this.#noteEvents(start);
+		}
+	}
+
+	/** Time goes by. */
+	delay(ms: number): void {
+		this.#nowMs += ms;
 	}
 
 	/** As at an orderly unmount. */
 	close(): void {
-		this.#flush();
-		durableVolumeStamp(imageIn(this.#directory));
-		this.diffArea.close(this.#notebook.stamp());
+		const start = this.#notebook.position();
+		try {
+			this.#flush();
+			this.action = 'close';
+			durableVolumeStamp(imageIn(this.#directory));
+			this.diffArea.close(this.#notebook.stamp());
+		} finally {
+			this.#noteEvents(start);
+		}
 		this.volume.close();
+	}
+
+	/** Goes on after whatever ended: nothing is closed in order. */
+	reopen(): void {
+		closeAll();
+		this.#open();
 	}
 
 	#open(): void {
 		const start = this.#notebook.position();
+		this.action = 'open';
 		this.volume = FileDevice.open(imageIn(this.#directory), 'write');
 		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options);
 		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
-		this.#noteEvictions(start);
+		this.#noteEvents(start);
 	}
 
 	#randomStep(): void {
@@ -110,41 +138,54 @@ export class Workload {
 	}
 
 	#restart(): void {
-		const start = this.#notebook.position();
 		this.close();
-		this.#noteEvictions(start);
 		this.#open();
 	}
 
 	/** What was held in memory is gone; nothing is closed in order. */
 	#kill(): void {
-		closeAll();
 		this.#notebook.note({ kind: 'found', content: real.readFileSync(imageIn(this.#directory)) });
-		this.#open();
+		this.reopen();
 	}
 
 	#create(): void {
 		this.#flush();
+		this.action = 'create';
 		this.diffArea.prepareCommit();
 		for (let i = this.#random.integer(3); i > 0; i--) this.#write();
 		this.live.drain();
 		const { epoch } = this.diffArea.commit(`copy ${this.#sequence}`);
 		this.#notebook.note({ kind: 'committed', epoch });
+		try {
+			this.#finish(epoch, this.#random.integer(8) === 0);
+		} catch (error) {
+			this.#giveUp(epoch);
+			throw error;
+		}
+	}
+
+	#finish(epoch: number, giveUp: boolean): void {
 		for (let i = this.#random.integer(4); i > 0; i--) this.#write();
-		if (this.#random.integer(8) === 0) {
-			this.#notebook.note({ kind: 'leaving', epoch });
-			this.diffArea.abortCommit();
-			this.#notebook.note({ kind: 'left', epoch });
+		if (giveUp) {
+			this.#giveUp(epoch);
 			return;
 		}
 		this.#flush();
+		this.action = 'create';
 		this.diffArea.finishCommit();
 		this.#notebook.note({ kind: 'reported', epoch });
 		this.#epochs.push(epoch);
 	}
 
+	#giveUp(epoch: number): void {
+		this.#notebook.note({ kind: 'leaving', epoch });
+		this.diffArea.abortCommit();
+		this.#notebook.note({ kind: 'left', epoch });
+	}
+
 	#delete(epoch: number): void {
 		this.#notebook.note({ kind: 'leaving', epoch });
+		this.action = 'delete';
 		this.diffArea.delete(epoch);
 		this.#notebook.note({ kind: 'left', epoch });
 		this.#epochs = this.#epochs.filter((other) => other !== epoch);
@@ -154,32 +195,40 @@ export class Workload {
 		const [at, lengthBytes] = this.#range();
 		const bytes = stamped(at, lengthBytes, this.#sequence++);
 		this.#notebook.note({ kind: 'write', at, bytes });
+		this.action = 'write';
 		this.live.write(at, bytes);
 	}
 
 	#zero(): void {
 		const [at, lengthBytes] = this.#range();
 		this.#notebook.note({ kind: 'write', at, bytes: Buffer.alloc(lengthBytes) });
+		this.action = 'write';
 		this.live.zero(at, lengthBytes, this.#random.integer(2) === 0);
 	}
 
 	#flush(): void {
+		this.action = 'flush';
 		this.live.flush();
 		this.#notebook.note({ kind: 'flushed' });
 	}
 
+	/** Whole sectors, as a block layer sends them; the last one of the volume may be short. */
 	#range(): [at: number, lengthBytes: number] {
-		const at = this.#random.integer(this.#options.sizeBytes);
-		const most = Math.min(this.#options.sizeBytes - at, this.#random.pick([512, 4096, 70_000]));
-		return [at, 1 + this.#random.integer(most)];
+		const { sizeBytes } = this.#options;
+		const at = SECTOR_BYTES * this.#random.integer(sizeBytes / SECTOR_BYTES);
+		const sectors = 1 + this.#random.integer(this.#random.pick([1, 8, 136]));
+		return [at, Math.min(sectors * SECTOR_BYTES, sizeBytes - at)];
 	}
 
 	/** An eviction may have begun anywhere since `start`. */
-	#noteEvictions(start: number): void {
+	#noteEvents(start: number): void {
 		for (const event of this.diffArea.takeEvents()) {
-			if (event.kind !== 'copy-evicted') throw new Error(`unexpected: ${JSON.stringify(event)}`);
-			this.#notebook.noteAt(start, { kind: 'leaving', epoch: event.copy.epoch });
-			this.#epochs = this.#epochs.filter((epoch) => epoch !== event.copy.epoch);
+			const gone = event.kind === 'copy-evicted' ? [event.copy] : event.kind === 'copies-lost' ? event.copies : [];
+			for (const { epoch } of gone) {
+				this.#notebook.noteAt(start, { kind: 'leaving', epoch });
+				this.#epochs = this.#epochs.filter((other) => other !== epoch);
+			}
+			this.#notebook.event(event);
 		}
 	}
 }

@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import type { CopySelection, ShadowCopyReport } from '../control/messages.ts';
+import { missing } from '../errors.ts';
+import type { ProvidedCopy, ProviderType } from '../shadow/provider.ts';
+import type { VolumePaths } from './runtime-directory.ts';
+
+/** A shadow copy of a mounted volume as users see it. */
+export function copyReport(
+	{ copy, preservedBytes }: ProvidedCopy,
+	provider: ProviderType,
+	{ image, mountpoint }: Pick<VolumePaths, 'image' | 'mountpoint'>,
+): ShadowCopyReport {
+	return {
+		id: copy.id,
+		setId: copy.setId,
+		name: copy.name,
+		createdAt: new Date(copy.createdAtMs).toISOString(),
+		path: join(mountpoint, copy.name),
+		volume: image,
+		provider,
+		state: 'created',
+		attributes: copy.attributes,
+		preservedBytes,
+	};
+}
+
+/** Errors: missing `no-such-copy`. */
+export function selectCopies(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {
+	if ('all' in which) return [...copies];
+	if ('oldest' in which) return copies.slice(0, 1);
+	return which.named.map((wanted) => {
+		const found = copies.find(({ copy }) => copy.name === wanted || copy.id === wanted);
+		if (found) return found;
+		const there = copies.map(({ copy }) => copy.name).join(', ');
+		throw missing(
+			'no-such-copy',
+			`${wanted}: no shadow copy has this name or id; ${there ? `there are: ${there}` : 'there is none'}`,
+		);
+	});
+}

@@ -1,0 +1,38 @@
+import type {
+	CopySelection,
+	FileSystemReport,
+	InspectSelection,
+	MaximumSize,
+	ShadowCopyReport,
+	StatusReport,
+	StorageReport,
+	VolumeEvent,
+} from '../control/messages.ts';
+
+/** A volume that is mounted, as its control socket knows it. What cannot be done with it is refused. */
+export interface MountedVolume {
+	status(): Promise<StatusReport>;
+	storage(): Promise<StorageReport>;
+	/** Oldest first. */
+	shadowCopies(): Promise<ShadowCopyReport[]>;
+	create(): Promise<ShadowCopyReport[]>;
+	/** Returns those that were deleted. Errors: missing `no-such-copy`, before any is deleted. */
+	delete(which: CopySelection): Promise<ShadowCopyReport[]>;
+	/** Changes the most that the storage may take, for good. Errors: refused `storage-full`, `read-only`. */
+	resize(maximumSize: MaximumSize): Promise<StorageReport>;
+	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
+	inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport>;
+	/** The events that are kept, oldest first. */
+	events(): readonly VolumeEvent[];
+	/** These, and then each new one, until the service ends or `gone` aborts. */
+	follow(gone: AbortSignal): AsyncGenerator<VolumeEvent>;
+	/**
+	 * Takes everything down. Errors: refused `mount-busy`, with who is in the way; where that can be seen beforehand,
+	 * nothing has been taken down.
+	 */
+	unmount(): Promise<void>;
+	/** As unmount, but whoever still uses a mount may go on; resolves when the last of them has gone. */
+	endLazily(): Promise<void>;
+	/** Resolves, to what happened, when something is gone without having been asked to go. */
+	lost(): Promise<string>;
+}

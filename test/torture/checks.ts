@@ -1,0 +1,47 @@
+/** Compares the shadow copies of a diff area with the model of the volume. */
+import type { BlockDevice } from '../../src/block/device.ts';
+import type { DiffArea } from '../../src/diff/diff-area.ts';
+import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { messageOf } from '../../src/errors.ts';
+import type { VolumeModel } from './volume-model.ts';
+
+/** A copy may be missing only if its creation was not reported, or its deletion had begun. */
+export function presenceFaults(diffArea: DiffArea, model: VolumeModel): string[] {
+	const present = new Set(diffArea.copies.map(({ epoch }) => epoch));
+	const lost = [...model.copies].filter(([epoch, copy]) => copy.isReported && !copy.isLeaving && !present.has(epoch));
+	const risen = [...present].filter((epoch) => !model.copies.has(epoch));
+	return [
+		...lost.map(([epoch]) => `copy ${epoch} is lost (${JSON.stringify(diffArea.takeEvents())})`),
+		...risen.map((epoch) => `copy ${epoch}, which was deleted or given up, is back`),
+	];
+}
+
+/** What is wrong with the content of the copies that are there. */
+export function contentFaults(
+	diffArea: DiffArea,
+	volume: BlockDevice,
+	expected: ReadonlyMap<number, Buffer>,
+): string[] {
+	const reader = new DiffAreaReader(diffArea.share);
+	const content = Buffer.alloc(volume.sizeBytes);
+	try {
+		return diffArea.copies.flatMap(({ epoch }) => {
+			const model = expected.get(epoch);
+			if (!model) return [];
+			try {
+				new ShadowView(volume, reader, epoch).read(0, content);
+			} catch (error) {
+				return [`copy ${epoch}: ${messageOf(error)}`];
+			}
+			return content.equals(model) ? [] : [`copy ${epoch} differs at byte ${differingByte(content, model)}`];
+		});
+	} finally {
+		reader.close();
+	}
+}
+
+function differingByte(found: Buffer, expected: Buffer): number {
+	let at = 0;
+	while (found[at] === expected[at]) at++;
+	return at;
+}

@@ -1,0 +1,209 @@
+/**
+ * Faulty devices: a workload is run again and again, and each time another one of its file calls goes wrong. A live
+ * write may fail only because of the volume, and tells; a copy is exact, or it was reported that it is gone.
+ */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { FileDevice } from '../../src/block/file-device.ts';
+import type { DiffAreaEvent } from '../../src/diff/diff-area-types.ts';
+import { messageOf } from '../../src/errors.ts';
+import { contentFaults, presenceFaults } from './checks.ts';
+import { closeAll, type FileCall, interpose, real, systemError } from './file-calls.ts';
+import { scratchDirectory } from './scratch.ts';
+import { type Note, VolumeModel } from './volume-model.ts';
+import { firstContent, imageIn, Workload, type WorkloadOptions } from './workload.ts';
+
+const STEPS = 60;
+const DELAY_MS = 150;
+const SECTOR_BYTES = 512;
+
+/**
+ * `eio`, `enospc`: the call fails. `torn`: half of a write is done, then it fails. `late`: it takes long. `dead`: it
+ * fails, and so does every later call on that side (the volume, or the diff area).
+ */
+export const FAULTS = ['eio', 'enospc', 'torn', 'late', 'dead'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export interface FaultResult {
+	readonly runs: number;
+	readonly failures: readonly string[];
+}
+
+/** Runs a workload once for each kind of fault at each of `calls` of its calls, evenly spread (Infinity: all). */
+export function tryFaults(options: { seed: number; calls: number; failuresMax?: number }): FaultResult {
+	const { seed, calls, failuresMax = 10 } = options;
+	const scratch = scratchDirectory();
+	const workload = { seed, sizeBytes: 180_000 + 512 * (seed % 16), maximumBytes: seed % 2 === 0 ? null : 250_000 };
+	const failures: string[] = [];
+	let runs = 0;
+	try {
+		const { calls: total, found } = new FaultyRun(`${scratch}/sound`, workload, Number.POSITIVE_INFINITY, 'eio').run();
+		if (found.length > 0) return { runs: 1, failures: found };
+		const count = Math.min(calls, total);
+		for (let i = 0; i < count && failures.length < failuresMax; i++) {
+			const call = Math.floor((i * total) / count);
+			for (const fault of FAULTS) {
+				const { found } = new FaultyRun(`${scratch}/faulty`, workload, call, fault).run();
+				runs++;
+				if (found.length > 0) failures.push(`seed ${seed}, call ${call} ${fault}: ${found.join('; ')}`);
+			}
+		}
+		return { runs, failures };
+	} finally {
+		rmSync(scratch, { recursive: true, force: true });
+	}
+}
+
+/** About half of a write, up to the end of a sector. */
+const halfInSectors = (at: number, lengthBytes: number) =>
+	Math.max(0, Math.floor((at + lengthBytes / 2) / SECTOR_BYTES) * SECTOR_BYTES - at);
+
+class FaultyRun {
+	readonly #directory: string;
+	readonly #options: WorkloadOptions;
+	readonly #faultyCall: number;
+	readonly #fault: Fault;
+	readonly #model: VolumeModel;
+	readonly #found: string[] = [];
+	readonly #events: DiffAreaEvent[] = [];
+	#workload: Workload | undefined;
+	#calls = 0;
+	/** The call that went wrong first. */
+	#fired: FileCall | undefined;
+	#isVolumeAtFault = false;
+	/** A write to the volume failed, and nobody was told yet. */
+	#isWriteLost = false;
+
+	constructor(directory: string, options: WorkloadOptions, faultyCall: number, fault: Fault) {
+		this.#directory = directory;
+		this.#options = options;
+		this.#faultyCall = faultyCall;
+		this.#fault = fault;
+		this.#model = new VolumeModel(firstContent(options.sizeBytes));
+	}
+
+	/** Returns what is wrong afterwards, and how many calls there were. */
+	run(): { found: readonly string[]; calls: number } {
+		rmSync(this.#directory, { recursive: true, force: true });
+		mkdirSync(this.#directory);
+		writeFileSync(imageIn(this.#directory), firstContent(this.#options.sizeBytes));
+		interpose(this.#directory, (call, perform) => this.#perform(call, perform));
+		try {
+			this.#open();
+			for (let i = 0; i < STEPS; i++) this.#attempt((workload) => workload.step());
+			if (this.#faultyCall % 2 === 0) this.#attempt((workload) => workload.close());
+			this.#check();
+		} catch (error) {
+			this.#found.push(`${this.#workload?.action ?? 'open'}: ${(error as Error).stack}`);
+		} finally {
+			closeAll();
+			interpose(this.#directory, undefined);
+		}
+		const where = this.#fired ? `${this.#fired.kind} ${this.#fired.path.split('/').at(-1)}: ` : '';
+		return { found: this.#found.map((fault) => where + fault), calls: this.#calls };
+	}
+
+	#perform<T>(call: FileCall, perform: () => T): T {
+		const isFirst = this.#calls++ === this.#faultyCall;
+		const isVolume = call.path === imageIn(this.#directory);
+		const isFaulty = isFirst || (this.#fault === 'dead' && this.#fired && isVolume === this.#isVolumeAtFault);
+		if (!isFaulty) return perform();
+		if (isFirst) [this.#fired, this.#isVolumeAtFault] = [call, isVolume];
+		if (this.#fault === 'late') {
+			this.#workload?.delay(DELAY_MS);
+			return perform();
+		}
+		if (call.kind === 'write' && isVolume) this.#isWriteLost = true;
+		if (this.#fault === 'torn' && call.kind === 'write')
+			real.writeSync(call.fd, call.bytes, 0, halfInSectors(call.at, call.bytes.length), call.at);
+		throw systemError(call.kind, this.#fault === 'enospc' ? constants.errno.ENOSPC : constants.errno.EIO);
+	}
+
+	#open(): void {
+		try {
+			this.#workload = this.#newWorkload();
+		} catch {
+			closeAll();
+			this.#repair();
+			this.#workload = this.#newWorkload();
+		}
+	}
+
+	#newWorkload(): Workload {
+		return new Workload(this.#directory, this.#options, {
+			note: (note) => this.#note(note),
+			noteAt: (_, note) => this.#model.apply(note),
+			position: () => 0,
+			stamp: () => 'unchanged',
+			event: (event) => this.#events.push(event),
+		});
+	}
+
+	/** A held write that the volume refused is told at the next flush at the latest; a kill forgets it. */
+	#note(note: Note): void {
+		if (note.kind === 'flushed' && this.#isWriteLost) this.#found.push('nobody was told of the write that failed');
+		if (note.kind === 'flushed' || note.kind === 'found') this.#isWriteLost = false;
+		this.#model.apply(note);
+	}
+
+	/** From now on everything works again. */
+	#repair(): void {
+		interpose(this.#directory, (_, perform) => perform());
+	}
+
+	/** Goes on after an error, as a service does; where that cannot go on, it is started again. */
+	#attempt(action: (workload: Workload) => void): void {
+		const workload = this.#workload!;
+		try {
+			action(workload);
+		} catch (error) {
+			if (!this.#fired) throw error;
+			if (this.#isVolumeAtFault) this.#isWriteLost = false;
+			const isLive = workload.action === 'write' || workload.action === 'flush';
+			if (isLive && !this.#isVolumeAtFault) this.#found.push(`${workload.action} fails: ${messageOf(error)}`);
+			if (workload.action === 'open' || workload.action === 'close') {
+				this.#repair();
+				workload.reopen();
+			}
+			if (this.#isVolumeAtFault) this.#takeOver(workload);
+		}
+	}
+
+	/** What a write that failed left is for the program to find out: old or new, sector by sector. */
+	#takeOver(workload: Workload): void {
+		const content = Buffer.alloc(this.#options.sizeBytes);
+		try {
+			workload.live.read(0, content);
+		} catch {
+			return; // the volume is dead
+		}
+		this.#checkLive(content);
+		this.#model.apply({ kind: 'found', content });
+	}
+
+	#checkLive(content: Buffer): void {
+		const wrongAt = this.#model.wrongByteOffset(content);
+		if (wrongAt !== undefined) this.#found.push(`the live volume at byte ${wrongAt}`);
+	}
+
+	/** Starts again on sound disks: what was not reported lost must be there, and nothing may be wrong. */
+	#check(): void {
+		this.#repair();
+		this.#workload!.reopen();
+		const volume = FileDevice.open(imageIn(this.#directory), 'read');
+		const content = Buffer.alloc(this.#options.sizeBytes);
+		volume.read(0, content);
+		this.#checkLive(content);
+		const { diffArea } = this.#workload!;
+		const expected = new Map([...this.#model.copies].map(([epoch, copy]) => [epoch, copy.content]));
+		// A storage that dies cannot keep on record what it lost; that was told while it ran.
+		const isOnRecord = this.#fault !== 'dead' || !this.#events.some(({ kind }) => kind === 'storage-unwritable');
+		if (isOnRecord) this.#found.push(...presenceFaults(diffArea, this.#model));
+		if (isOnRecord) this.#found.push(...contentFaults(diffArea, volume, expected));
+		volume.close();
+		const isPlaces = this.#fired?.path.includes('.places') && this.#fault !== 'dead';
+		const isHarmless = !this.#fired || this.#fault === 'late' || isPlaces;
+		if (isHarmless && this.#events.some(({ kind }) => kind === 'copies-lost'))
+			this.#found.push(`unexpected: ${JSON.stringify(this.#events)}`);
+	}
+}
