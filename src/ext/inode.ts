@@ -27,8 +27,11 @@ export class Inode {
 	/** Where the record's fields end: 128 + i_extra_isize. */
 	readonly #extraEnd: number;
 
-	/** Errors: `corrupt` for a wrong checksum, a deleted or senseless inode. */
-	constructor(superblock: Superblock, number: number, record: Buffer) {
+	/**
+	 * `sizeBytes` is given where another size is shown than the record has.
+	 * Errors: `corrupt` for a wrong checksum, a deleted or senseless inode.
+	 */
+	constructor(superblock: Superblock, number: number, record: Buffer, sizeBytes?: number) {
 		this.number = number;
 		this.record = record;
 		this.#superblock = superblock;
@@ -42,7 +45,7 @@ export class Inode {
 		if (!isFileType(type))
 			throw corrupt('inode-mode', `inode ${number}: its mode is 0o${this.mode.toString(8)}, of no file type`);
 		this.flags = record.readUInt32LE(at.flags);
-		this.sizeBytes = decodeSize(superblock, number, type, record);
+		this.sizeBytes = sizeBytes ?? decodeSize(superblock, number, type, record);
 	}
 
 	get uid(): number {
@@ -125,7 +128,11 @@ export class Inode {
 
 	/** The same inode, for who keeps it: with a record of its own, not a view of the cache. */
 	copy(): Inode {
-		return new Inode(this.#superblock, this.number, Buffer.from(this.record));
+		return new Inode(this.#superblock, this.number, Buffer.from(this.record), this.sizeBytes);
+	}
+
+	withSize(sizeBytes: number): Inode {
+		return new Inode(this.#superblock, this.number, this.record, sizeBytes);
 	}
 }
 
