@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults
+PHASES ?= cuts,faults,race
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
@@ -25,13 +25,14 @@ fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
 
 torture: build/.done .tools
-	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS)
+	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS) $(SECONDS)
 
 images: build/.done .tools
 	node build/images/main.js $(DIRECTORY)
 
+# QUICK=1: small sizes. REPETITIONS=5, ONLY='regex of state: work', OUTPUT=build/bench. Needs root.
 bench: build/.done .tools
-	node build/test/bench/main.js
+	node --enable-source-maps build/test/bench/main.js
 
 clean:
 	rm -rf build node_modules/.tools

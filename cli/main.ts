@@ -11,6 +11,7 @@ const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Pro
 	list: () => import('./commands/list.ts'),
 	delete: () => import('./commands/delete.ts'),
 	status: () => import('./commands/status.ts'),
+	resize: () => import('./commands/resize.ts'),
 	events: () => import('./commands/events.ts'),
 	inspect: () => import('./commands/inspect.ts'),
 };
@@ -26,6 +27,8 @@ const HELP = `
 	  list [shadows|storage] [TARGET]
 	                               Show shadow copies, or the space that they take
 	  delete TARGET NAME|ID…       Delete shadow copies (or --oldest, or --all)
+	  resize TARGET --max-size SIZE
+	                               Change the most that the shadow copies may take
 	  status [TARGET]              Show where things stand
 	  events TARGET                Show what happened to the shadow copies
 	  inspect IMAGE [PATH]         Show the structures of a file system, also of TARGET/@GMT-…

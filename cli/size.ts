@@ -1,6 +1,8 @@
-import type { MaximumSize } from '../src/service/mount-plan.ts';
+import type { MaximumSize } from '../src/control/messages.ts';
 
 const UNITS: Record<string, number> = { '': 0, k: 1, m: 2, g: 3, t: 4 };
+
+export const MAXIMUM_SIZE_EXPECTED = 'expected a size such as 500M, a percentage such as 15%, or unbounded';
 
 /**
  * What `--max-size` says: `500M` (units of 1024: K, M, G, T, as KiB or KB too), `10%` of the volume, or `unbounded`.

@@ -9,7 +9,7 @@ import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
-import { parseMaximumSize } from '../size.ts';
+import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize } from '../size.ts';
 import { statusText } from './status.ts';
 
 const HELP = `
@@ -61,8 +61,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [image, mountpoint] = cli.input as [string, string];
 	const { data, live, storage, maxSize, maxCopies: maximumCopies, readOnly, allowOther, foreground, json } = cli.flags;
 	const maximumSize = maxSize === undefined ? undefined : parseMaximumSize(maxSize);
-	if (maxSize !== undefined && !maximumSize)
-		usage(cli, `--max-size ${maxSize}: expected a size such as 500M, a percentage such as 15%, or unbounded`);
+	if (maxSize !== undefined && !maximumSize) usage(cli, `--max-size ${maxSize}: ${MAXIMUM_SIZE_EXPECTED}`);
 	if (!(Number.isInteger(maximumCopies) && maximumCopies >= 1 && maximumCopies <= COPIES_MAX))
 		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
 	const policy = POLICIES.find((known) => known === cli.flags.policy);

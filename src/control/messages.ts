@@ -9,10 +9,14 @@ import type { ProviderType } from '../shadow/provider.ts';
 export type ControlRequest =
 	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
 	| { readonly verb: 'delete'; readonly which: CopySelection }
+	| { readonly verb: 'resize'; readonly maximumSize: MaximumSize }
 	| { readonly verb: 'inspect'; readonly copy: string; readonly selection: InspectSelection };
 
 /** The answer to `inspect` is a FileSystemReport. */
 export type { FileSystemReport, InodeReport, InspectSelection } from '../ext/inspect.ts';
+
+/** The most bytes of a diff area, as the user says it. */
+export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
 
 /** Copies by name or id, or by place. */
 export type CopySelection = { readonly named: readonly string[] } | { readonly all: true } | { readonly oldest: true };

@@ -103,6 +103,10 @@ export class ImageBrowser implements MountedVolume {
 		throw this.#isReadOnly();
 	}
 
+	async resize(): Promise<never> {
+		throw this.#isReadOnly();
+	}
+
 	async delete(): Promise<never> {
 		throw this.#isReadOnly();
 	}

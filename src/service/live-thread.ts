@@ -65,6 +65,8 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 				return diffArea.abortCommit();
 			case 'delete':
 				return diffArea.delete(order.epoch);
+			case 'resize':
+				return diffArea.resize(order.maximumBytes);
 			case 'copies':
 				return diffArea.copies.map(
 					(copy): CopyInDiffArea => ({ ...copy, preservedBytes: diffArea.preservedBytes(copy.epoch) }),

@@ -30,7 +30,8 @@ export type LiveOrder =
 	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
-	| { readonly kind: 'delete'; readonly epoch: number };
+	| { readonly kind: 'delete'; readonly epoch: number }
+	| { readonly kind: 'resize'; readonly maximumBytes: number | null };
 
 export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
 

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { MaximumSize } from '../control/messages.ts';
 import type { StoragePolicy } from '../diff/diff-area-types.ts';
 import { missing, refused } from '../errors.ts';
 import { findMount } from '../system/mountinfo.ts';
@@ -12,9 +13,6 @@ import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
 export { COPIES_MAX } from '../diff/diff-area-types.ts';
-
-/** The most bytes of a diff area, as the user says it. */
-export type MaximumSize = { readonly bytes: number } | { readonly percent: number } | 'unbounded';
 
 export interface MountRequest {
 	readonly image: string;

@@ -2,6 +2,7 @@ import type {
 	CopySelection,
 	FileSystemReport,
 	InspectSelection,
+	MaximumSize,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
@@ -17,6 +18,8 @@ export interface MountedVolume {
 	create(): Promise<ShadowCopyReport[]>;
 	/** Returns those that were deleted. Errors: missing `no-such-copy`, before any is deleted. */
 	delete(which: CopySelection): Promise<ShadowCopyReport[]>;
+	/** Changes the most that the storage may take, for good. Errors: refused `storage-full`, `read-only`. */
+	resize(maximumSize: MaximumSize): Promise<StorageReport>;
 	/** Looks into a copy, by name or id. Errors: missing `no-such-copy`; those of `inspectFileSystem`. */
 	inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport>;
 	/** The events that are kept, oldest first. */

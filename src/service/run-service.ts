@@ -110,6 +110,8 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 			return service.follow(conversation.gone);
 		case 'delete':
 			return service.delete(request.which);
+		case 'resize':
+			return service.resize(request.maximumSize);
 		case 'inspect':
 			return service.inspect(request.copy, request.selection);
 		case 'unmount': {

@@ -109,6 +109,10 @@ export class LiveThread implements RemoteDiffArea {
 		return this.#thread.mailbox.send({ kind: 'delete', epoch });
 	}
 
+	resize(maximumBytes: number | null): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'resize', maximumBytes });
+	}
+
 	/** For a thread that never got to serve. */
 	async abandon(): Promise<void> {
 		await this.#thread.worker.terminate();

@@ -8,6 +8,7 @@ import type {
 	CopySelection,
 	FileSystemReport,
 	InspectSelection,
+	MaximumSize,
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
@@ -27,7 +28,7 @@ import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
-import type { LiveMountPlan, MaximumSize } from './mount-plan.ts';
+import type { LiveMountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
@@ -207,6 +208,14 @@ export class VolumeService implements MountedVolume {
 		for (const { id } of selected) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
+	}
+
+	async resize(maximumSize: MaximumSize): Promise<StorageReport> {
+		if (this.readOnly) throw this.#isReadOnly('its storage does not either');
+		const { thread } = this.#live;
+		await thread.resize(maximumBytes(maximumSize, thread.sizeBytes));
+		await this.showCopies();
+		return this.storage();
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {

@@ -1,182 +1,82 @@
 /**
- * `make bench`: Noonmark beside the kernel (and fuse2fs, where it is installed) on the same image, in one run,
- * interleaved. Prints a Markdown table of medians and ratios. Nothing here is a test: figures depend on the machine.
+ * `make bench`: the files of a shadow copy beside the same files through the kernel's own driver, fuse2fs,
+ * qemu-storage-daemon and fuse-native, on the same image, in one run, in turns. Nothing here is a test: figures depend
+ * on the machine, and only their ratios say something.
  *
- * Reading: one shadow copy with nothing changed since, against the kernel's `mount -o loop,ro,noload` of the image; all
- * caches dropped before each measurement. Writing: fio on the mounted live device, against a loop mount of a plain file.
+ * All caches are dropped before each measurement; "warm" is measured right after the same work was done once.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { programs } from '../helpers/requires.ts';
-import { run, runOk, shell } from '../helpers/run.ts';
-import { noonmark, noonmarkJson, type ShadowCopyJson } from '../helpers/volume.ts';
+import { shell } from '../helpers/run.ts';
+import { type Comparison, compare, dropCaches, type Subject, type Work } from './compare.ts';
+import { buildImage, FULL, QUICK, rewriteChunks } from './fixture.ts';
+import { createCopy, missingPeers, mountKernel, mountPeers, mountVolume } from './peers.ts';
+import { tableHead, tableRows, thisMachine, writeReport } from './report.ts';
+import { settingsOf } from './settings.ts';
+import { browseWorks, fillFioFile, writeSteadily } from './works.ts';
+import { inWorkshop, type Workshop } from './workshop.ts';
 
-const REPETITIONS = Number(process.env.REPETITIONS ?? 5);
-const FILES = 20_000;
-const BIG_FILE_MIB = 1024;
+const settings = settingsOf(process.env);
+const sizes = settings.quick ? QUICK : FULL;
+const UNDER_WRITES = /^(find with stat, 200|cat|dd of one large file$|random)/;
+const comparisons: Comparison[] = [];
 
-interface Row {
-	readonly work: string;
-	readonly unit: string;
-	/** Subject by subject, the last one the peer that the ratios are against. */
-	readonly figures: ReadonlyMap<string, readonly number[]>;
-}
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-
-function printRow({ work, unit, figures }: Row): void {
-	const peer = median([...figures.values()].at(-1)!);
-	for (const [subject, values] of figures) {
-		const [low, high] = [Math.min(...values), Math.max(...values)];
-		const cells = [
-			work,
-			subject,
-			`${Math.round(median(values))} ${unit}`,
-			`${Math.round(low)}–${Math.round(high)}`,
-			(median(values) / peer).toFixed(2),
-		];
-		process.stdout.write(`| ${cells.join(' | ')} |\n`);
-	}
-}
-
-async function seconds(action: () => Promise<unknown>): Promise<number> {
-	const start = performance.now();
-	await action();
-	return (performance.now() - start) / 1000;
-}
-
-/** Measures `perSecond` of each subject in turns. */
-async function compare(
-	work: string,
-	unit: string,
-	amount: number,
-	subjects: Record<string, () => Promise<unknown>>,
-): Promise<void> {
-	const figures = new Map(Object.keys(subjects).map((subject) => [subject, [] as number[]]));
-	for (let i = 0; i < REPETITIONS; i++) {
-		for (const [subject, action] of Object.entries(subjects)) {
-			await shell('sync; echo 3 > /proc/sys/vm/drop_caches');
-			figures.get(subject)!.push(amount / (await seconds(action)));
-		}
-	}
-	printRow({ work, unit, figures });
-}
-
-async function benchReading(directory: string): Promise<void> {
-	const [image, previous, data, kernel, fuse2fs] = ['disk.img', 'previous', 'data', 'kernel', 'fuse2fs'].map((name) =>
-		join(directory, name),
-	) as [string, string, string, string, string];
-	for (const path of [previous, data, kernel, fuse2fs]) mkdirSync(path);
-	await shell('truncate -s 3G "$1"; mke2fs -q -t ext4 "$1"', [image]);
-	await runOk(process.execPath, [MAIN, 'mount', image, previous, '--data', data]);
-	await shell(POPULATE, [data, String(FILES), String(BIG_FILE_MIB)], { timeoutMs: 300_000 });
-	const { shadowCopies } = await noonmarkJson<{ shadowCopies: ShadowCopyJson[] }>(['create', image]);
-	await noonmarkJson(['unmount', image]);
-	await runOk(process.execPath, [MAIN, 'mount', image, previous]);
-	const copy = shadowCopies[0]!.path;
-	await runOk('mount', ['-o', 'loop,ro,noload', image, kernel]);
-	const peers: Record<string, string> = { 'shadow copy': copy };
-	if (programs('fuse2fs')) {
-		await runOk('fuse2fs', [image, fuse2fs, '-o', 'ro,norecovery']);
-		peers.fuse2fs = fuse2fs;
-	}
-	peers['kernel, loop,ro'] = kernel;
-	const each = (action: (root: string) => Promise<unknown>) =>
-		Object.fromEntries(Object.entries(peers).map(([name, root]) => [name, () => action(root)]));
-	try {
-		await compare(
-			'find with stat, cold',
-			'entries/s',
-			FILES + 200,
-			each((root) => shell(`find "$1/tree" -printf '%s %T@ %i\\n' > /dev/null`, [root])),
-		);
-		await compare(
-			`cat of ${FILES} files of 4 KiB, cold`,
-			'files/s',
-			FILES,
-			each((root) => shell('find "$1/tree" -type f -print0 | xargs -0 cat > /dev/null', [root])),
-		);
-		await compare(
-			'sequential read of 1 GiB, cold',
-			'MiB/s',
-			BIG_FILE_MIB,
-			each((root) => runOk('dd', [`if=${root}/big`, 'of=/dev/null', 'bs=1M', 'status=none'])),
-		);
-	} finally {
-		for (const path of [kernel, fuse2fs]) await run('umount', [path]);
-		await noonmark(['unmount', image]);
-	}
-}
-
-/** 4 KiB files in 200 directories, and one large file. */
-const POPULATE = `
-	python3 - "$1" "$2" "$3" <<'EOF'
-import os, sys
-root, files, mib = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-block = os.urandom(1 << 20)
-for d in range(200):
-    os.makedirs(f'{root}/tree/{d}')
-    for f in range(files // 200):
-        with open(f'{root}/tree/{d}/file-{f}', 'wb') as out: out.write(block[f:f + 4096])
-with open(f'{root}/big', 'wb') as out:
-    for i in range(mib): out.write(block)
-EOF
-	sync -f "$1"`;
-
-/** IOPS of random 4 KiB writes with an fsync every 32, into a file that is there already. */
-async function fioIops(directory: string): Promise<number> {
-	const output = await runOk('fio', [
-		...['--name=w', `--directory=${directory}`, '--filename=fio.data', '--size=256M', '--overwrite=1'],
-		...['--rw=randwrite', '--bs=4k', '--fsync=32', '--ioengine=psync', '--time_based', '--runtime=4', '--randrepeat=0'],
-		'--output-format=json',
-	]);
-	return JSON.parse(output.toString()).jobs[0].write.iops as number;
-}
-
-async function benchWriting(directory: string): Promise<void> {
-	const [image, plain, previous, data, kernel] = ['w.img', 'plain.img', 'wprevious', 'wdata', 'wkernel'].map((name) =>
-		join(directory, name),
-	) as [string, string, string, string, string];
-	for (const path of [previous, data, kernel]) mkdirSync(path);
-	await shell('for i in "$@"; do truncate -s 1G "$i"; mke2fs -q -t ext4 -E lazy_itable_init=0 "$i"; done', [
-		image,
-		plain,
-	]);
-	await runOk(process.execPath, [MAIN, 'mount', image, previous, '--data', data, '--max-size', 'unbounded']);
-	await runOk('mount', ['-o', 'loop', plain, kernel]);
-	const figures = new Map<string, number[]>([
-		['live device, no copies', []],
-		['live device, a fresh copy', []],
-		['loop on the plain file', []],
-	]);
-	try {
-		for (const path of [data, kernel])
-			await shell('dd if=/dev/urandom of="$1/fio.data" bs=1M count=256 status=none; sync -f "$1"', [path]);
-		for (let i = 0; i < REPETITIONS; i++) {
-			figures.get('live device, no copies')!.push(await fioIops(data));
-			await noonmarkJson(['create', image]);
-			figures.get('live device, a fresh copy')!.push(await fioIops(data));
-			await noonmarkJson(['delete', image, '--all']);
-			figures.get('loop on the plain file')!.push(await fioIops(kernel));
-		}
-		printRow({ work: 'random 4 KiB writes, fsync every 32', unit: 'IOPS', figures });
-	} finally {
-		await run('umount', [kernel]);
-		await noonmark(['unmount', image]);
-	}
-}
-
-const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
-const directory = mkdtempSync(join(tmpdir(), 'noonmark-bench-'));
-try {
-	if (!programs('fuse2fs')) process.stdout.write('fuse2fs is not installed and left out (Debian: fuse2fs)\n\n');
+await inWorkshop(async (workshop) => {
+	for (const peer of missingPeers()) process.stdout.write(`left out, not installed: ${peer}\n`);
+	const { cpu, cores, kernel, node } = thisMachine();
 	process.stdout.write(
-		`${cpus().length} cores (${cpus()[0]!.model}), Node ${process.version}; medians of ${REPETITIONS}, ratios to the last of each group\n\n`,
+		`${cores} cores (${cpu}), kernel ${kernel}, Node ${node}; ${settings.repetitions} repetitions\n\n`,
 	);
-	process.stdout.write('| work | subject | median | spread | ratio |\n| --- | --- | --- | --- | --- |\n');
-	await benchReading(directory);
-	await benchWriting(directory);
-} finally {
-	rmSync(directory, { recursive: true, force: true });
+	const image = workshop.path('disk.img');
+	await buildImage(image, sizes);
+	process.stdout.write(tableHead());
+	await benchReading(workshop, image);
+	await benchUnderWrites(workshop, image);
+	for (const path of writeReport(settings.output, 'browse', comparisons)) process.stdout.write(`${path}\n`);
+});
+
+/** The image does not change here, so one mount of each peer serves all states; most are measured in the first one only. */
+async function benchReading(workshop: Workshop, image: string): Promise<void> {
+	const volume = await mountVolume(workshop, image, { withData: false });
+	const peers = await mountPeers(workshop, image);
+	const kernel = peers.at(-1)!;
+	const works = browseWorks(sizes, Number(await shell('find "$1/source" | wc -l', [kernel.root])));
+	const copy = async (): Promise<Subject> => ({ name: 'Noonmark', root: await createCopy(volume), pid: volume.pid });
+
+	await measure('nothing changed since', works, [await copy(), ...peers]);
+
+	const changed = await copy();
+	await rewriteChunks(volume.live, image, 0.3, 1);
+	await measure('30 % preserved', works, [changed, kernel]);
+
+	const oldest = await copy();
+	for (let i = 1; i < sizes.copies; i++) {
+		await rewriteChunks(volume.live, image, 0.3 / sizes.copies, i);
+		await createCopy(volume);
+	}
+	await measure(`oldest of ${sizes.copies}`, works, [oldest, kernel]);
+}
+
+/** The kernel has no copy to show: there the files are read from the very file system that is written. */
+async function benchUnderWrites(workshop: Workshop, image: string): Promise<void> {
+	const [busy, plain] = [workshop.path('busy.img'), workshop.path('plain.img')];
+	await shell('cp --sparse=always "$1" "$2"; cp --sparse=always "$1" "$3"', [image, busy, plain], {
+		timeoutMs: 300_000,
+	});
+	const volume = await mountVolume(workshop, busy, { withData: true });
+	const kernel = await mountKernel(workshop, plain, 'plain', 'rw');
+	for (const directory of [volume.data, kernel.root]) await fillFioFile(directory);
+	const copy = await createCopy(volume);
+	const works = browseWorks(sizes, 1).filter(({ name }) => UNDER_WRITES.test(name));
+	await measure('while fio writes', works, [
+		{ name: 'Noonmark', root: copy, pid: volume.pid, load: () => writeSteadily(volume.data) },
+		{ ...kernel, load: () => writeSteadily(kernel.root) },
+	]);
+}
+
+async function measure(state: string, works: readonly Work[], subjects: readonly Subject[]): Promise<void> {
+	for (const work of works) {
+		if (!settings.only.test(`${state}: ${work.name}`)) continue;
+		const comparison = await compare(state, work, subjects, { repetitions: settings.repetitions, dropCaches });
+		process.stdout.write(tableRows(comparison));
+		comparisons.push(comparison);
+	}
 }

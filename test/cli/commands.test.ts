@@ -10,7 +10,7 @@ const test = anyTest.serial;
 test('the help names every command and the exit codes; each command has its own', async (t) => {
 	const { code, stdout } = await noonmark(['--help']);
 	t.is(code, 0);
-	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'events', 'inspect']) {
+	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'resize', 'events', 'inspect']) {
 		t.regex(stdout.toString(), new RegExp(`^ +${command} `, 'm'));
 		const help = await noonmark([command, '--help']);
 		t.is(help.code, 0);
@@ -34,6 +34,8 @@ for (const args of [
 	['delete', 'target'],
 	['delete', 'target', 'name', '--all'],
 	['list', 'shadows', 'a', 'b'],
+	['resize', 'target'],
+	['resize', 'target', '--max-size', 'plenty'],
 ]) {
 	test(`usage: noonmark ${args.join(' ')}`, async (t) => {
 		const { code, stderr } = await noonmark(args);

@@ -1,6 +1,7 @@
 /** `make torture`: the proofs that take long. Prints what was run, and ends with 1 where anything failed. */
 import { tryFaults } from './faulty-device.ts';
 import { cutPower } from './power-cut.ts';
+import { race } from './race.ts';
 
 interface Setting {
 	readonly seed: number;
@@ -8,6 +9,8 @@ interface Setting {
 	readonly states: number;
 	/** Ten of them are one workload with faults at each of its calls. */
 	readonly rounds: number;
+	/** Of the race. */
+	readonly seconds: number;
 }
 
 type Phase = (setting: Setting) => readonly string[] | Promise<readonly string[]>;
@@ -36,10 +39,20 @@ const PHASES: Record<string, Phase> = {
 		}
 		return failures;
 	},
+	async race({ seed, seconds }) {
+		const { faults, ...counts } = await race(seed, seconds);
+		console.log(`race: seed ${seed}, ${seconds} s, ${JSON.stringify(counts)}, ${faults.length} failures`);
+		return faults;
+	},
 };
 
-const [phases, seed, states, rounds] = process.argv.slice(2);
-const setting: Setting = { seed: Number(seed), states: Number(states), rounds: Number(rounds) };
+const [phases, seed, states, rounds, seconds] = process.argv.slice(2);
+const setting: Setting = {
+	seed: Number(seed),
+	states: Number(states),
+	rounds: Number(rounds),
+	seconds: Number(seconds),
+};
 for (const name of phases!.split(',')) {
 	const failures = await PHASES[name]!(setting);
 	for (const failure of failures) console.error(`${name}: ${failure}`);

@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { programs } from '../helpers/requires.ts';
+import { run, runOk } from '../helpers/run.ts';
+import { eventually, noonmark, noonmarkJson } from '../helpers/volume.ts';
+import type { Subject } from './compare.ts';
+import type { Workshop } from './workshop.ts';
+
+export const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
+
+/** Peers that are not installed here, each with how to get it. */
+export function missingPeers(): string[] {
+	return [
+		...(programs('fuse2fs') ? [] : ['fuse2fs (Debian: fuse2fs)']),
+		...(programs('qemu-storage-daemon', 'qemu-img')
+			? []
+			: ['qemu-storage-daemon (Debian: qemu-utils and qemu-system-common)']),
+		...(fuseNativePath() ? [] : ['fuse-native (Debian: libfuse2; then npm install --no-save fuse-native)']),
+	];
+}
+
+function fuseNativePath(): string | undefined {
+	try {
+		const require = createRequire(import.meta.url);
+		require('fuse-native'); // it fails without libfuse.so.2
+		return require.resolve('fuse-native');
+	} catch {
+		return undefined;
+	}
+}
+
+export const KERNEL = 'kernel, loop';
+
+/** The kernel's own driver over a loop device. `name` is that of the directory. */
+export async function mountKernel(workshop: Workshop, image: string, name: string, options: string): Promise<Subject> {
+	const root = workshop.emptyDirectory(name);
+	await runOk('mount', ['-o', `loop,${options}`, image, root]);
+	workshop.atEnd(() => unmount(root));
+	return { name: KERNEL, root };
+}
+
+/** Every peer that is installed, read-only on the image; the kernel's driver, which the ratios are against, is the last. */
+export async function mountPeers(workshop: Workshop, image: string): Promise<Subject[]> {
+	const kernel = await mountKernel(workshop, image, 'kernel', 'ro,noload');
+	const peers: Subject[] = [];
+	if (programs('fuse2fs')) peers.push(await mountFuse2fs(workshop, image));
+	if (programs('qemu-storage-daemon')) peers.push(await mountThroughQemu(workshop, image));
+	const fuseNative = fuseNativePath();
+	if (fuseNative) peers.push(await mountFuseNative(workshop, fuseNative, kernel.root));
+	return [...peers, kernel];
+}
+
+async function mountFuse2fs(workshop: Workshop, image: string): Promise<Subject> {
+	const root = workshop.emptyDirectory('fuse2fs');
+	const pid = await startServer(workshop, root, 'fuse2fs', [image, root, '-f', '-o', 'ro,norecovery']);
+	return { name: 'fuse2fs', root, pid };
+}
+
+/** The image as a file of qemu-storage-daemon's FUSE export, and the kernel's driver on that. */
+async function mountThroughQemu(workshop: Workshop, image: string): Promise<Subject> {
+	const exported = workshop.path('qemu.img');
+	writeFileSync(exported, '');
+	const pid = await startServer(workshop, exported, 'qemu-storage-daemon', [
+		...['--blockdev', `driver=file,node-name=disk,filename=${image},read-only=on,locking=off`],
+		...['--export', `type=fuse,id=export,node-name=disk,mountpoint=${exported},writable=off`],
+	]);
+	const { root } = await mountKernel(workshop, exported, 'qemu', 'ro,noload');
+	return { name: 'qemu and kernel', root, pid };
+}
+
+/** A thin file system on fuse-native that shows what the kernel has mounted. */
+async function mountFuseNative(workshop: Workshop, modulePath: string, source: string): Promise<Subject> {
+	const root = workshop.emptyDirectory('fuse-native');
+	const program = join(import.meta.dirname, 'fuse-native-mirror.js');
+	const pid = await startServer(workshop, root, process.execPath, [program, modulePath, source, root]);
+	return { name: 'fuse-native', root, pid };
+}
+
+/** Starts a program that serves a mount; resolves with its id once something is mounted there. */
+export async function startServer(
+	workshop: Workshop,
+	mountPoint: string,
+	command: string,
+	args: readonly string[],
+): Promise<number> {
+	const server = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+	workshop.atEnd(() => stopServer(server, mountPoint));
+	await eventually(
+		`${command} serves ${mountPoint}`,
+		() => {
+			if (server.exitCode !== null) throw new Error(`${command} ended with ${server.exitCode}`);
+			return readFileSync('/proc/self/mounts', 'utf8').includes(` ${mountPoint} `);
+		},
+		20_000,
+	);
+	return server.pid!;
+}
+
+export async function stopServer(server: ChildProcess, mountPoint: string): Promise<void> {
+	await unmount(mountPoint);
+	const ended = () => server.exitCode !== null || server.signalCode !== null;
+	if (!ended()) server.kill('SIGTERM');
+	await eventually('the server ends', ended).catch(() => server.kill('SIGKILL'));
+}
+
+/** Unmounts, if something is mounted there. */
+export async function unmount(mountPoint: string): Promise<void> {
+	if (!readFileSync('/proc/self/mounts', 'utf8').includes(` ${mountPoint} `)) return;
+	if ((await run('umount', [mountPoint])).code !== 0) await run('umount', ['--lazy', mountPoint]);
+}
+
+export interface MountedVolume {
+	readonly image: string;
+	readonly live: string;
+	readonly data: string;
+	readonly pid: number;
+	unmount(): Promise<void>;
+}
+
+/** Mounts an image with Noonmark; `withData` also its file system. */
+export async function mountVolume(
+	workshop: Workshop,
+	image: string,
+	{ withData }: { withData: boolean },
+): Promise<MountedVolume> {
+	const data = workshop.emptyDirectory(`${image.split('/').at(-1)}-data`);
+	const previous = workshop.emptyDirectory(`${image.split('/').at(-1)}-previous`);
+	const options = ['--max-size', 'unbounded', ...(withData ? ['--data', data] : [])];
+	const unmountOnce = workshop.atEnd(async () => {
+		const result = await noonmark(['unmount', image]);
+		if (result.code !== 0) throw new Error(`${image}: ${result.stderr}`);
+	});
+	const { volumes } = await noonmarkJson<{ volumes: { live: string; pid: number }[] }>([
+		'mount',
+		image,
+		previous,
+		...options,
+	]);
+	return { image, data, ...volumes[0]!, unmount: unmountOnce };
+}
+
+/** Makes a shadow copy; returns its directory. */
+export async function createCopy({ image }: MountedVolume): Promise<string> {
+	const { shadowCopies } = await noonmarkJson<{ shadowCopies: { path: string }[] }>(['create', image]);
+	return shadowCopies[0]!.path;
+}
