@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults,race
+PHASES ?= cuts,faults,race,kills
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
