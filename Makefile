@@ -37,6 +37,9 @@ bench: build/.done .tools
 bench-storage: build/.done .tools
 	node --enable-source-maps build/test/bench/storage-main.js
 
+bench-scale: build/.done .tools
+	node --enable-source-maps build/test/bench/scale-main.js
+
 clean:
 	rm -rf build node_modules/.tools
 
@@ -58,4 +61,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz torture images bench bench-storage clean .tools
+.PHONY: all check test demo fuzz torture images bench bench-storage bench-scale clean .tools
