@@ -11,13 +11,13 @@ import type {
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
+	VerifyNews,
 	VolumeEvent,
 } from '../control/messages.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
-import { refused } from '../errors.ts';
+import { missing, refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
-import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
@@ -28,6 +28,8 @@ import type { MountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
+import { storedAsProvided } from './stored-provider.ts';
+import { verifyOrder, verifyProvided } from './verify.ts';
 import type { Surroundings } from './volume-service.ts';
 import { volumeStamp } from './volume-stamp.ts';
 
@@ -48,8 +50,11 @@ export class ImageBrowser implements MountedVolume {
 		this.#device = openShared(image);
 		try {
 			this.#stored = this.#readStorage();
-			this.#copies = providedCopies(image, this.#stored);
-			const copies = [presentState(image, nowMs()), ...this.#copies.map(browsable)];
+			this.#copies = this.#stored ? storedAsProvided(image, this.#stored) : [];
+			const copies = [
+				presentState(image, nowMs()),
+				...this.#copies.filter(({ fault }) => fault === null).map(browsable),
+			];
 			this.#browse = new BrowseMount(
 				{ mountPoint: mountpoint, source: image, allowOther },
 				{ copies, changedAtMs: nowMs() },
@@ -116,6 +121,17 @@ export class ImageBrowser implements MountedVolume {
 		return refused('read-only', `${this.#paths.image}: is mounted to look at only; root can mount it for use`);
 	}
 
+	async verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
+		const { image } = this.#paths;
+		if (!this.#stored) throw missing('no-such-storage', `${image}: there is no storage here that you can read`);
+		const order = verifyOrder(image, this.#stored.share, this.#stored.segments, this.#copies);
+		return verifyProvided(order, this.#copies, gone);
+	}
+
+	async repair(): Promise<never> {
+		throw this.#isReadOnly();
+	}
+
 	events(): readonly VolumeEvent[] {
 		return this.#events.all;
 	}
@@ -162,15 +178,6 @@ function openShared(image: string): FileDevice {
 	device.close();
 	throw refused('image-in-use', `${image}: is in use by another process that holds its lock`);
 }
-
-const providedCopies = (volumePath: string, stored: StoredCopies | undefined): ProvidedCopy[] =>
-	stored?.copies.map(({ epoch, label, preservedBytes }) => ({
-		copy: label as ShadowCopy,
-		number: epoch,
-		preservedBytes,
-		fault: null,
-		device: { kind: 'diff-area', volumePath, diffArea: stored.share, epoch },
-	})) ?? [];
 
 const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
 	...{ number, device },
