@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults,race
+PHASES ?= cuts,faults,race,kills
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
@@ -34,6 +34,12 @@ images: build/.done .tools
 bench: build/.done .tools
 	node --enable-source-maps build/test/bench/main.js
 
+bench-storage: build/.done .tools
+	node --enable-source-maps build/test/bench/storage-main.js
+
+bench-scale: build/.done .tools
+	node --enable-source-maps build/test/bench/scale-main.js
+
 clean:
 	rm -rf build node_modules/.tools
 
@@ -55,4 +61,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz torture images bench clean .tools
+.PHONY: all check test demo fuzz torture images bench bench-storage bench-scale clean .tools

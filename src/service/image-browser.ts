@@ -79,13 +79,8 @@ export class ImageBrowser implements MountedVolume {
 
 	async storage(): Promise<StorageReport> {
 		const { usedBytes, allocatedBytes } = this.#parts.stored ?? { usedBytes: 0, allocatedBytes: 0 };
-		return {
-			volume: this.#parts.paths.image,
-			path: this.#parts.paths.storage,
-			usedBytes,
-			allocatedBytes,
-			maximumBytes: null,
-		};
+		const { image: volume, storage: path } = this.#parts.paths;
+		return { volume, path, usedBytes, allocatedBytes, maximumBytes: null, freeSpaceKnown: true };
 	}
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {

@@ -30,6 +30,7 @@ import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { LiveMountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
+import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
@@ -52,6 +53,7 @@ export class VolumeService implements MountedVolume {
 	readonly #coordinator = new Coordinator();
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
+	readonly #needs: NeedReader;
 	#browse: ServedTree | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
@@ -109,6 +111,7 @@ export class VolumeService implements MountedVolume {
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
 		this.#events = events;
+		this.#needs = new NeedReader(thread, plan.paths.image);
 		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
 	}
@@ -117,6 +120,7 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
+		if (!this.readOnly) this.#needs.find(this.#copies);
 		const { allowOther, transport } = plan;
 		this.#browse = await serveTree({ mountPoint: mountpoint, source: image, allowOther, transport }, this.#shown());
 	}
@@ -152,9 +156,9 @@ export class VolumeService implements MountedVolume {
 		this.#creation = Promise.allSettled([this.#creation, creation]);
 		const created = await creation;
 		await this.showCopies();
-		return this.#copies
-			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
-			.map((provided) => this.#report(provided));
+		const fresh = this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id));
+		this.#needs.find(fresh);
+		return fresh.map((provided) => this.#report(provided));
 	}
 
 	#handle(): VolumeHandle {
@@ -245,6 +249,7 @@ export class VolumeService implements MountedVolume {
 		try {
 			// A frozen file system cannot be taken down.
 			await this.#creation;
+			await this.#needs.stop();
 			await this.#live.unmountData({ lazy: false });
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
@@ -259,6 +264,7 @@ export class VolumeService implements MountedVolume {
 	async endLazily(): Promise<void> {
 		this.#ending = true;
 		await this.#creation;
+		await this.#needs.stop();
 		await this.#live.unmountData({ lazy: true });
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });

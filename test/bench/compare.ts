@@ -47,14 +47,14 @@ export interface Comparison {
 }
 
 /**
- * Lets every subject do the work in turns, each repetition beginning with another one. `dropCaches` is called before
- * each measurement.
+ * Lets every subject do the work in turns, each repetition beginning with another one. `dropCaches`, where it is given, is
+ * called before each measurement.
  */
 export async function compare(
 	state: string,
 	work: Work,
 	subjects: readonly Subject[],
-	{ repetitions, dropCaches }: { repetitions: number; dropCaches: () => Promise<unknown> },
+	{ repetitions, dropCaches }: { repetitions: number; dropCaches?: () => Promise<unknown> },
 ): Promise<Comparison> {
 	const series = subjects.map(
 		({ name }): Series => ({ subject: name, figures: [], cpuSeconds: [], peakBytes: [], diffAreaRatio: [] }),
@@ -68,10 +68,10 @@ export async function compare(
 	return { state, work: work.name, unit: work.unit, series };
 }
 
-async function measureOnce(work: Work, subject: Subject, series: Series, dropCaches: () => Promise<unknown>) {
+async function measureOnce(work: Work, subject: Subject, series: Series, dropCaches?: () => Promise<unknown>) {
 	await subject.prepare?.();
 	await work.prepare?.(subject.root);
-	await dropCaches();
+	await dropCaches?.();
 	const endLoad = await subject.load?.();
 	try {
 		if (work.cache === 'warm') await work.measure(subject.root);

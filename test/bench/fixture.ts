@@ -48,7 +48,8 @@ with open(f'{root}/big', 'wb') as out:
     for i in range(mib): out.write(block)
 `;
 
-const NODE_MODULES = join(import.meta.dirname, '..', '..', '..', 'node_modules');
+/** What npm installed for this project: a tree of source text that is there anyway. */
+export const NODE_MODULES = join(import.meta.dirname, '..', '..', '..', 'node_modules');
 
 /**
  * Makes an ext4 image that holds `tree`, `huge`, `big`, and in `source` what npm installed for this project, without the

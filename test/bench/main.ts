@@ -9,7 +9,7 @@ import { shell } from '../helpers/run.ts';
 import { type Comparison, compare, dropCaches, type Subject, type Work } from './compare.ts';
 import { buildImage, FULL, QUICK, rewriteChunks } from './fixture.ts';
 import { createCopy, missingPeers, mountKernel, mountPeers, mountVolume } from './peers.ts';
-import { tableHead, tableRows, thisMachine, writeReport } from './report.ts';
+import { printIntroduction, tableRows, writeReport } from './report.ts';
 import { settingsOf } from './settings.ts';
 import { browseWorks, fillFioFile, writeSteadily } from './works.ts';
 import { inWorkshop, type Workshop } from './workshop.ts';
@@ -20,14 +20,9 @@ const UNDER_WRITES = /^(find with stat, 200|cat|dd of one large file$|random)/;
 const comparisons: Comparison[] = [];
 
 await inWorkshop(async (workshop) => {
-	for (const peer of missingPeers()) process.stdout.write(`left out, not installed: ${peer}\n`);
-	const { cpu, cores, kernel, node } = thisMachine();
-	process.stdout.write(
-		`${cores} cores (${cpu}), kernel ${kernel}, Node ${node}; ${settings.repetitions} repetitions\n\n`,
-	);
 	const image = workshop.path('disk.img');
 	await buildImage(image, sizes);
-	process.stdout.write(tableHead());
+	printIntroduction(settings.repetitions, missingPeers(/./));
 	await benchReading(workshop, image);
 	await benchUnderWrites(workshop, image);
 	for (const path of writeReport(settings.output, 'browse', comparisons)) process.stdout.write(`${path}\n`);

@@ -10,16 +10,25 @@ import type { Workshop } from './workshop.ts';
 
 export const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 
-/** Peers that are not installed here, each with how to get it. */
-export function missingPeers(): string[] {
-	return [
-		...(programs('fuse2fs') ? [] : ['fuse2fs (Debian: fuse2fs)']),
-		...(programs('qemu-storage-daemon', 'qemu-img')
-			? []
-			: ['qemu-storage-daemon (Debian: qemu-utils and qemu-system-common)']),
-		...(fuseNativePath() ? [] : ['fuse-native (Debian: libfuse2; then npm install --no-save fuse-native)']),
-	];
-}
+const PEERS: readonly { name: string; isThere: () => boolean; howToGet: string }[] = [
+	{ name: 'fuse2fs', isThere: () => programs('fuse2fs'), howToGet: 'Debian: fuse2fs' },
+	{
+		name: 'qemu-storage-daemon',
+		isThere: () => programs('qemu-storage-daemon', 'qemu-img'),
+		howToGet: 'Debian: qemu-utils and qemu-system-common',
+	},
+	{
+		name: 'fuse-native',
+		isThere: () => fuseNativePath() !== undefined,
+		howToGet: 'Debian: libfuse2; then npm install --no-save fuse-native',
+	},
+];
+
+/** Of the wanted peers those that are not installed here, each with how to get it. */
+export const missingPeers = (wanted: RegExp): string[] =>
+	PEERS.filter(({ name, isThere }) => wanted.test(name) && !isThere()).map(
+		({ name, howToGet }) => `${name} (${howToGet})`,
+	);
 
 function fuseNativePath(): string | undefined {
 	try {
@@ -114,6 +123,7 @@ export async function unmount(mountPoint: string): Promise<void> {
 export interface MountedVolume {
 	readonly image: string;
 	readonly live: string;
+	readonly mountpoint: string;
 	readonly data: string;
 	readonly pid: number;
 	unmount(): Promise<void>;
@@ -132,7 +142,7 @@ export async function mountVolume(
 		const result = await noonmark(['unmount', image]);
 		if (result.code !== 0) throw new Error(`${image}: ${result.stderr}`);
 	});
-	const { volumes } = await noonmarkJson<{ volumes: { live: string; pid: number }[] }>([
+	const { volumes } = await noonmarkJson<{ volumes: { live: string; mountpoint: string; pid: number }[] }>([
 		'mount',
 		image,
 		previous,

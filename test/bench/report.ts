@@ -12,7 +12,7 @@ export interface Machine {
 	readonly node: string;
 }
 
-export const thisMachine = (): Machine => ({
+const thisMachine = (): Machine => ({
 	cpu: cpus()[0]!.model,
 	cores: cpus().length,
 	kernel: release(),
@@ -23,6 +23,14 @@ const HEAD = ['state', 'work', 'subject', 'median', 'spread', 'ratio', 'CPU s', 
 
 /** The head of the table that `tableRows` fills. */
 export const tableHead = (): string => [HEAD, HEAD.map(() => '---')].map(tableLine).join('');
+
+/** Says what is missing and on what the figures are taken, and begins the table. */
+export function printIntroduction(repetitions: number, missing: readonly string[]): void {
+	for (const peer of missing) process.stdout.write(`left out, not installed: ${peer}\n`);
+	const { cpu, cores, kernel, node } = thisMachine();
+	process.stdout.write(`${cores} cores (${cpu}), kernel ${kernel}, Node ${node}; ${repetitions} repetitions\n\n`);
+	process.stdout.write(tableHead());
+}
 
 /** A line for each subject; the ratio is to the last of them. */
 export function tableRows({ state, work, unit, series }: Comparison): string {

@@ -112,7 +112,7 @@ export function browseWorks(sizes: Sizes, sourceFiles: number): Work[] {
 	];
 }
 
-const FIO_FILE_MIB = 256;
+export const FIO_FILE_MIB = 256;
 
 /** Makes the file that `writeSteadily` and the works of the storage bench overwrite. */
 export const fillFioFile = (directory: string) =>
