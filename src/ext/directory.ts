@@ -2,6 +2,7 @@ import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
 import { casefold } from './casefold.ts';
 import { isDirectoryBlockSound } from './directory-checksum.ts';
+import { type DirectoryEdits, readEdited } from './directory-edits.ts';
 import { isNamed, NAME_AT, type RawEntryVisitor, walkEntries } from './directory-entry.ts';
 import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
@@ -38,15 +39,24 @@ export class Directories {
 	readonly #blocks: BlockReader;
 	readonly #files: FileBlocks;
 	readonly #hasTypes: boolean;
+	readonly #edited: ReadonlyMap<number, DirectoryEdits>;
 
-	constructor(blocks: BlockReader, files: FileBlocks) {
+	/** `edited` has what fast commits say of some directories, by inode number. */
+	constructor(blocks: BlockReader, files: FileBlocks, edited: ReadonlyMap<number, DirectoryEdits> = new Map()) {
 		this.#blocks = blocks;
 		this.#files = files;
+		this.#edited = edited;
 		this.#hasTypes = blocks.superblock.features.has('filetype');
 	}
 
 	/** Errors: `corrupt` at the first entry that is not sound, after those before it were visited. */
 	read(directory: Inode, position: number, visit: EntryVisitor): void {
+		const edits = this.#edited.get(directory.number);
+		if (edits) readEdited(edits, position, visit, (show) => this.#readStored(directory, position, show));
+		else this.#readStored(directory, position, visit);
+	}
+
+	#readStored(directory: Inode, position: number, visit: EntryVisitor): void {
 		if (directory.flags & FLAG_INLINE_DATA) {
 			this.#readInline(directory, position, visit);
 			return;
@@ -68,6 +78,13 @@ export class Directories {
 	 * case. In an encrypted directory it is a name as `read` shows it.
 	 */
 	lookup(directory: Inode, name: Uint8Array): number | undefined {
+		const edits = this.#edited.get(directory.number);
+		const edited = edits?.find(name);
+		if (edited) return edited.inode === 0 ? undefined : edited.inode;
+		return edits?.isNew ? undefined : this.#lookupStored(directory, name);
+	}
+
+	#lookupStored(directory: Inode, name: Uint8Array): number | undefined {
 		if (directory.flags & FLAG_ENCRYPT) return this.#lookupShown(directory, name);
 		const wanted = { bytes: name, folded: directory.flags & FLAG_CASEFOLD ? casefold(name) : undefined };
 		if (directory.flags & FLAG_INLINE_DATA) return lookupInline(directory, wanted);
@@ -236,7 +253,7 @@ function lookupInline(directory: Inode, name: WantedName): number | undefined {
 }
 
 /** No path can hold an empty name, a slash or a NUL; the kernel's readdir answers EIO for them. */
-function isPresentable(name: Uint8Array): boolean {
+export function isPresentable(name: Uint8Array): boolean {
 	for (let i = 0; i < name.length; i++) if (name[i] === 0x2f || name[i] === 0) return false;
 	return name.length > 0;
 }

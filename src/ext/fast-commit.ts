@@ -1,46 +1,82 @@
+/**
+ * Fast commits: what an fsync wrote after the log's last transaction, instead of a transaction of its own. They say what
+ * was done (a name was linked, a range was mapped), not what blocks became of it; fast-commit-edits.ts does it again.
+ */
 import { crc32c } from '../bytes/crc32c.ts';
-import { struct, u16le, u32le } from '../bytes/struct.ts';
+import { corrupt, unsupported } from '../errors.ts';
+import {
+	decodeRecord,
+	type FastCommitRecord,
+	headLayout,
+	isLengthRight,
+	RECORD_BYTES,
+	recordLayout,
+	TAG_HEAD,
+	TAG_TAIL,
+	tailLayout,
+} from './fast-commit-layout.ts';
 import type { JournalFile } from './journal-file.ts';
 
-/** A record in the fast commit area: little-endian, unlike the rest of the journal (fs/ext4/fast_commit.h). */
-const recordLayout = struct('fast commit record', 4, { tag: u16le(0x0), lengthBytes: u16le(0x2) }); // ext4_fc_tl
-const tailLayout = struct('fast commit tail', 8, { sequence: u32le(0x0), checksum: u32le(0x4) }); // ext4_fc_tail
-const headLayout = struct('fast commit head', 8, { features: u32le(0x0), sequence: u32le(0x4) }); // ext4_fc_head
+/** Far more than the default area of 256 blocks can hold; the kernel keeps none for longer than 5 s. */
+const MAX_RECORDS = 1 << 17;
 
-const TAG_TAIL = 8; // EXT4_FC_TAG_TAIL
-const TAG_HEAD = 9; // EXT4_FC_TAG_HEAD
-const RECORD_BYTES = recordLayout.sizeBytes;
+/** One fast commit. */
+export type FastCommit = readonly FastCommitRecord[];
 
 /**
- * How many fast commits follow the log's last transaction `sequence - 1`. They say what was done (a name was linked, a
- * range was added), not what blocks became of it. As fs/ext4/fast_commit.c, ext4_fc_replay_scan: they count up to the
- * last tail that has the right number and checksum.
+ * The fast commits that follow the log's last transaction `sequence - 1`. As fs/ext4/fast_commit.c, ext4_fc_replay_scan:
+ * they count up to the last tail that has the right number and checksum; whatever is wrong behind it was not finished.
+ * Errors: `corrupt` where the first one is wrong: the kernel would not mount; `unsupported` for what it does not know.
  */
-export function countFastCommits(journal: JournalFile, sequence: number): number {
+export function readFastCommits(journal: JournalFile, sequence: number, inodeSizeBytes: number): FastCommit[] {
 	const { fastCommitStart, blockCount } = journal.superblock;
+	const finished: FastCommit[] = [];
+	let records: FastCommitRecord[] = [];
+	let recordCount = 0;
 	let crc = 0;
-	let count = 0;
+	const end = (wrong: string): FastCommit[] => {
+		if (finished.length > 0) return finished;
+		throw corrupt('journal-fast-commit', `journal: the first fast commit of transaction ${sequence} ${wrong}`);
+	};
 	for (let journalBlock = fastCommitStart; journalBlock < blockCount; journalBlock++) {
 		const bytes = journal.read(journalBlock);
-		if (journalBlock === fastCommitStart && recordLayout.decode(bytes).tag !== TAG_HEAD) return 0;
+		if (journalBlock === fastCommitStart && recordLayout.decode(bytes).tag !== TAG_HEAD) break;
 		for (let at = 0; at + RECORD_BYTES <= bytes.length; ) {
 			const { tag, lengthBytes } = recordLayout.decode(bytes, at);
-			const value = at + RECORD_BYTES;
-			const end = value + lengthBytes;
-			if (tag === 0 || tag > TAG_HEAD || end > bytes.length) return count;
-			crc = crc32c(crc, bytes, at, tag === TAG_TAIL ? value + tailLayout.at.checksum : end);
-			if (tag === TAG_HEAD) {
-				if (lengthBytes < headLayout.sizeBytes || headLayout.decode(bytes, value).sequence !== sequence) return count;
+			const value = bytes.subarray(at + RECORD_BYTES, at + RECORD_BYTES + lengthBytes);
+			if (value.length < lengthBytes || !isLengthRight(tag, lengthBytes, inodeSizeBytes)) {
+				return end(`has a record of kind ${tag} with ${lengthBytes} bytes`);
 			}
+			if (tag === TAG_HEAD) {
+				const head = headLayout.decode(value);
+				checkFeatures(head.features);
+				if (head.sequence !== sequence) return finished;
+			}
+			const summed = tag === TAG_TAIL ? RECORD_BYTES + tailLayout.at.checksum : RECORD_BYTES + lengthBytes;
+			crc = crc32c(crc, bytes, at, at + summed);
 			if (tag === TAG_TAIL) {
-				if (lengthBytes < tailLayout.sizeBytes) return count;
-				const tail = tailLayout.decode(bytes, value);
-				if (tail.sequence !== sequence || tail.checksum !== crc) return count;
-				count++;
+				const tail = tailLayout.decode(value);
+				if (tail.sequence !== sequence) return end(`ends with the number ${tail.sequence}`);
+				if (tail.checksum !== crc) return end('has a wrong checksum');
+				finished.push(records);
+				records = [];
 				crc = 0;
 			}
-			at = end;
+			const record = decodeRecord(tag, value);
+			if (record) records.push(record);
+			if (++recordCount > MAX_RECORDS) {
+				throw unsupported('fast-commit-size', `journal: more than ${MAX_RECORDS} records of fast commits`);
+			}
+			at += RECORD_BYTES + lengthBytes;
 		}
 	}
-	return count;
+	return finished;
+}
+
+function checkFeatures(features: number): void {
+	if (features === 0) return;
+	throw unsupported(
+		'fast-commit-features',
+		`journal: fast commits with the unknown features 0x${features.toString(16)}`,
+	);
 }

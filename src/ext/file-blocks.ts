@@ -3,6 +3,7 @@ import type { BlockReader } from './block-reader.ts';
 import { ExtentTree } from './extent-tree.ts';
 import type { Inode } from './inode.ts';
 import { FLAG_EXTENTS } from './layout.ts';
+import type { MappedRanges } from './mapped-ranges.ts';
 
 /** Adjacent blocks of a file. */
 export interface BlockRun {
@@ -15,14 +16,24 @@ export interface BlockRun {
 export class FileBlocks {
 	readonly #blocks: BlockReader;
 	readonly extents: ExtentTree;
+	/** What fast commits say of some files, by inode number. */
+	readonly remapped: ReadonlyMap<number, MappedRanges>;
 
-	constructor(blocks: BlockReader) {
+	constructor(blocks: BlockReader, remapped: ReadonlyMap<number, MappedRanges> = new Map()) {
 		this.#blocks = blocks;
+		this.remapped = remapped;
 		this.extents = new ExtentTree(blocks);
 	}
 
 	/** The longest run from `fileBlock` on that is found without looking far; at least one block, perhaps past the size. */
 	runAt(inode: Inode, fileBlock: number): BlockRun {
+		const ranges = this.remapped.get(inode.number);
+		return ranges
+			? ranges.runAt(fileBlock, () => this.#storedRunAt(inode, fileBlock))
+			: this.#storedRunAt(inode, fileBlock);
+	}
+
+	#storedRunAt(inode: Inode, fileBlock: number): BlockRun {
 		return inode.flags & FLAG_EXTENTS
 			? this.extents.runAt(inode, fileBlock)
 			: blockMapRunAt(this.#blocks, inode, fileBlock);

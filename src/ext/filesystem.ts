@@ -2,6 +2,7 @@ import type { BlockDevice } from '../block/device.ts';
 import { corrupt, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
 import { Directories, type EntryVisitor } from './directory.ts';
+import { carryOut, type Edits } from './fast-commit-edits.ts';
 import { FileBlocks } from './file-blocks.ts';
 import { FileContent } from './file-content.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
@@ -40,22 +41,24 @@ export class ExtFileSystem {
 	readonly #directories: Directories;
 	#statfs: Statfs | undefined;
 
-	private constructor(superblock: Superblock, device: BlockDevice, cacheBytes: number) {
+	private constructor(superblock: Superblock, { device, remapped, directories }: Edits, cacheBytes: number) {
 		this.superblock = superblock;
 		this.blocks = new BlockReader(superblock, device, { cacheBytes });
 		this.groups = new GroupDescriptors(this.blocks);
-		this.files = new FileBlocks(this.blocks);
+		this.files = new FileBlocks(this.blocks, remapped);
 		this.#content = new FileContent(this.blocks, this.files);
-		this.#directories = new Directories(this.blocks, this.files);
+		this.#directories = new Directories(this.blocks, this.files, directories);
 	}
 
 	/** The device must not change while it is read here; it stays the caller's, who closes it. */
 	static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
 		const onDisk = readSuperblock(device);
-		const replayed = options.replayJournal === false ? device : withJournal(device, onDisk, options.journalDevice);
+		const isReplayed = options.replayJournal !== false;
+		const replayed = isReplayed ? withJournal(device, onDisk, options.journalDevice) : { device, fastCommits: [] };
 		// The superblock itself, or new descriptors, may be in the log.
-		const superblock = replayed === device ? onDisk : readSuperblock(replayed);
-		return new ExtFileSystem(superblock, replayed, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+		const superblock = replayed.device === device ? onDisk : readSuperblock(replayed.device);
+		const edits = carryOut(replayed.device, superblock, replayed.fastCommits);
+		return new ExtFileSystem(superblock, edits, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
 	}
 
 	/** As the kernel's statfs(2) would answer for this volume. */

@@ -56,6 +56,15 @@ export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layo
  * Errors: `corrupt` for a number that the volume does not have, a wrong checksum, a deleted or senseless inode.
  */
 export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number): Inode {
+	return decodeInode(blocks.superblock, number, readInodeRecord(blocks, groups, number).record);
+}
+
+/** The bytes of an inode, not checked, and where on the device they are: never to be changed. */
+export function readInodeRecord(
+	blocks: BlockReader,
+	groups: GroupDescriptors,
+	number: number,
+): { readonly record: Buffer; readonly byteOffset: number } {
 	const { superblock } = blocks;
 	if (!(number >= 1 && number <= superblock.inodeCount)) {
 		throw corrupt('inode-number', `inode ${number}: the volume has inodes 1 to ${superblock.inodeCount}`);
@@ -64,7 +73,7 @@ export function readInode(blocks: BlockReader, groups: GroupDescriptors, number:
 	const byteInTable = ((number - 1) % superblock.inodesPerGroup) * superblock.inodeSizeBytes;
 	const block = groups.get(group).inodeTable + Math.floor(byteInTable / superblock.blockSizeBytes);
 	const record = blocks.metadataPart(block, byteInTable % superblock.blockSizeBytes, superblock.inodeSizeBytes);
-	return decodeInode(superblock, number, record);
+	return { record, byteOffset: block * superblock.blockSizeBytes + (byteInTable % superblock.blockSizeBytes) };
 }
 
 /** Decodes an inode's record, which the result keeps. */
@@ -208,6 +217,14 @@ function checkChecksum(superblock: Superblock, number: number, record: Buffer): 
 	if ((hasHigh ? computed : computed & 0xffff) !== stored) {
 		throw corrupt('checksum', `inode ${number}: its checksum does not fit its content`);
 	}
+}
+
+/** Makes the checksum in an inode's record right. */
+export function sealInode(superblock: Superblock, number: number, record: Buffer): void {
+	const { at } = layout.inodeLayout;
+	const computed = inodeChecksum(superblock, number, record);
+	record.writeUInt16LE(computed & 0xffff, at.checksumLow);
+	if (hasHighChecksum(record)) record.writeUInt16LE(computed >>> 16, at.checksumHigh);
 }
 
 const hasHighChecksum = (record: Buffer) =>

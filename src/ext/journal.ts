@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../block/device.ts';
 import { NoonmarkError, type PlainError, plainError, unsupported } from '../errors.ts';
-import { countFastCommits } from './fast-commit.ts';
+import { type FastCommit, readFastCommits } from './fast-commit.ts';
 import { JournalFile } from './journal-file.ts';
 import { JournalOverlay } from './journal-overlay.ts';
 import { journalInVolume, journalOnDevice } from './journal-place.ts';
@@ -35,7 +35,7 @@ export function journalState(device: BlockDevice, superblock: Superblock, journa
 	try {
 		const pending = readPending(device, superblock, journalDevice);
 		if (!pending) return { kind: 'clean' };
-		const { journal, replay, fastCommitCount } = pending;
+		const { journal, replay, fastCommits } = pending;
 		const { sequence } = journal.superblock;
 		return {
 			kind: 'needs-replay',
@@ -43,7 +43,7 @@ export function journalState(device: BlockDevice, superblock: Superblock, journa
 			endSequence: replay.endSequence,
 			transactionCount: (replay.endSequence - sequence) >>> 0,
 			blockCount: replay.blocks.size,
-			fastCommitCount,
+			fastCommitCount: fastCommits.length,
 		};
 	} catch (error) {
 		if (!(error instanceof NoonmarkError) || error.family === 'io') throw error;
@@ -51,29 +51,31 @@ export function journalState(device: BlockDevice, superblock: Superblock, journa
 	}
 }
 
+/** A volume after its log was replayed. */
+export interface ReplayedVolume {
+	/** With the committed transactions over it; the device itself where there are none. */
+	readonly device: BlockDevice;
+	/** What is still to be carried out on top (fast-commit-edits.ts). */
+	readonly fastCommits: readonly FastCommit[];
+}
+
 /**
- * The device as it is to be read: with the journal's committed transactions over it where the volume was not cleanly
- * unmounted, or else the device itself. `journalDevice` holds the journal where that is not in the volume.
- * Errors: `unsupported` for an external journal that is not given, and for pending fast commits; `corrupt` where the
- * kernel would not mount.
+ * The volume as it is to be read, where it was not cleanly unmounted. `journalDevice` holds the journal where that is not
+ * in the volume.
+ * Errors: `unsupported` for an external journal that is not given; `corrupt` where the kernel would not mount.
  */
-export function withJournal(device: BlockDevice, superblock: Superblock, journalDevice?: BlockDevice): BlockDevice {
+export function withJournal(device: BlockDevice, superblock: Superblock, journalDevice?: BlockDevice): ReplayedVolume {
 	const pending = readPending(device, superblock, journalDevice);
-	if (!pending) return device;
-	const { journal, replay, fastCommitCount } = pending;
-	if (fastCommitCount > 0) {
-		throw unsupported(
-			'fast-commits-pending',
-			'journal: the last changes are fast commits, which this version cannot replay; mount the volume once, or freeze it for the copy',
-		);
-	}
-	return replay.blocks.size === 0 ? device : new JournalOverlay(device, journal.place, replay.blocks);
+	if (!pending) return { device, fastCommits: [] };
+	const { journal, replay, fastCommits } = pending;
+	const replayed = replay.blocks.size === 0 ? device : new JournalOverlay(device, journal.place, replay.blocks);
+	return { device: replayed, fastCommits };
 }
 
 interface Pending {
 	readonly journal: JournalFile;
 	readonly replay: Replay;
-	readonly fastCommitCount: number;
+	readonly fastCommits: readonly FastCommit[];
 }
 
 /**
@@ -85,13 +87,15 @@ function readPending(
 	superblock: Superblock,
 	journalDevice: BlockDevice | undefined,
 ): Pending | undefined {
-	const { features, blockSizeBytes } = superblock;
+	const { features, blockSizeBytes, inodeSizeBytes } = superblock;
 	if (!features.has('needs_recovery') || !features.has('has_journal')) return undefined;
 	const journal = openJournal(device, superblock, journalDevice);
 	if (journal.superblock.startBlock === 0) return undefined;
 	const replay = replayJournal(journal, Math.floor(device.sizeBytes / blockSizeBytes));
-	const fastCommitCount = journal.superblock.hasFastCommit ? countFastCommits(journal, replay.endSequence) : 0;
-	return { journal, replay, fastCommitCount };
+	const fastCommits = journal.superblock.hasFastCommit
+		? readFastCommits(journal, replay.endSequence, inodeSizeBytes)
+		: [];
+	return { journal, replay, fastCommits };
 }
 
 function openJournal(device: BlockDevice, superblock: Superblock, journalDevice: BlockDevice | undefined): JournalFile {

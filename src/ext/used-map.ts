@@ -27,9 +27,9 @@ export type RangeVisitor = (startBlock: number, blockCount: number) => void;
  * blocks of a used cluster count.
  * Errors: `corrupt` for a bitmap whose checksum is wrong, or one outside the volume.
  */
-export function usedRanges({ blocks, groups }: Source, visit: RangeVisitor): void {
+export function usedRanges({ blocks, groups, files }: Source, visit: RangeVisitor): void {
 	const { superblock } = blocks;
-	const ranges = new RangeJoiner(superblock.blockCount, visit);
+	const ranges = new RangeJoiner(superblock.blockCount, visit, remappedClusters(superblock, files));
 	ranges.add(0, superblock.firstDataBlock);
 	for (let group = 0; group < superblock.groupCount; group++) {
 		const descriptor = groups.get(group);
@@ -115,29 +115,68 @@ function addBitmap(superblock: Superblock, group: number, bitmap: Buffer, ranges
 	}
 }
 
+/** Where fast commits put data: no bitmap has it yet. Whole clusters, in ascending order. */
+function remappedClusters({ firstDataBlock, blocksPerCluster }: Superblock, files: FileBlocks): Range[] {
+	const clusterOf = (block: number) => Math.floor((block - firstDataBlock) / blocksPerCluster);
+	return [...files.remapped.values()]
+		.flatMap((ranges) => ranges.all)
+		.filter(({ block }) => block >= firstDataBlock && block !== 0)
+		.map(({ block, blockCount }) => {
+			const first = clusterOf(block);
+			const last = clusterOf(block + blockCount - 1);
+			return { start: firstDataBlock + first * blocksPerCluster, count: (last + 1 - first) * blocksPerCluster };
+		})
+		.sort((a, b) => a.start - b.start);
+}
+
+interface Range {
+	readonly start: number;
+	readonly count: number;
+}
+
 /** Joins ranges that touch or overlap, and cuts what is past the end: the last bitmap has ones there. */
 class RangeJoiner {
 	readonly #blockCount: number;
 	readonly #visit: RangeVisitor;
+	/** To be put in between those that are added; the next one is the last. */
+	readonly #others: Range[];
 	#start = 0;
 	#end = 0;
 
-	constructor(blockCount: number, visit: RangeVisitor) {
+	constructor(blockCount: number, visit: RangeVisitor, others: readonly Range[]) {
 		this.#blockCount = blockCount;
 		this.#visit = visit;
+		this.#others = [...others].reverse();
 	}
 
 	/** Starts must ascend. */
 	add(start: number, count: number): void {
+		this.#joinOthersUpTo(start);
+		this.#join(start, count);
+	}
+
+	end(): void {
+		this.#joinOthersUpTo(this.#blockCount);
+		this.#give();
+	}
+
+	#joinOthersUpTo(start: number): void {
+		for (let next = this.#others.at(-1); next && next.start <= start; next = this.#others.at(-1)) {
+			this.#join(next.start, next.count);
+			this.#others.pop();
+		}
+	}
+
+	#join(start: number, count: number): void {
 		const end = Math.min(start + count, this.#blockCount);
 		if (start > this.#end) {
-			this.end();
+			this.#give();
 			this.#start = start;
 		}
 		if (end > this.#end) this.#end = end;
 	}
 
-	end(): void {
+	#give(): void {
 		if (this.#end > this.#start) this.#visit(this.#start, this.#end - this.#start);
 	}
 }

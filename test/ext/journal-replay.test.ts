@@ -54,7 +54,7 @@ async function emptyImage(directory: string, format: JournalFormat): Promise<str
 function readTargets(image: string): string[] | string {
 	const device = FileDevice.open(image, 'read');
 	try {
-		const replayed = withJournal(device, readSuperblock(device));
+		const { device: replayed } = withJournal(device, readSuperblock(device));
 		return Array.from({ length: TARGETS }, (_, i) => {
 			const block = Buffer.alloc(BLOCK_BYTES);
 			replayed.read((FIRST_TARGET + i) * BLOCK_BYTES, block);

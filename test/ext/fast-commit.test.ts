@@ -1,0 +1,163 @@
+/**
+ * Fast commits, made by the kernel. What its own replay makes of them is no oracle (it loses files that were synced), and
+ * is not asked for: an image with pending fast commits is never mounted. e2fsck gives up on all but simple ones.
+ */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { withKernelMount } from '../../images/kernel-mount.ts';
+import { makeImage } from '../../images/populate.ts';
+import { FileDevice } from '../../src/block/file-device.ts';
+import { recordLayout } from '../../src/ext/fast-commit-layout.ts';
+import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
+import { journalState } from '../../src/ext/journal.ts';
+import { JournalFile } from '../../src/ext/journal-file.ts';
+import { journalInVolume } from '../../src/ext/journal-place.ts';
+import { FLAG_INLINE_DATA } from '../../src/ext/layout.ts';
+import { usedRanges } from '../../src/ext/used-map.ts';
+import { editImage } from '../helpers/ext-edit.ts';
+import { cutWithFastCommits } from '../helpers/fast-commits.ts';
+import { canMount, programs } from '../helpers/requires.ts';
+import { run, shell } from '../helpers/run.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
+import { contentOf, inodeAt, type TreeEntry, treeOfFileSystem } from '../helpers/tree.ts';
+
+const it = canMount && programs('mke2fs', 'python3') ? test : test.skip;
+const SEED = 20261125;
+const mkfs = (features: string) => ['-t', 'ext4', '-J', 'size=8,fast_commit_size=2048', '-O', `fast_commit${features}`];
+
+function openVolume(t: ExecutionContext, image: string) {
+	const device = FileDevice.open(image, 'read');
+	t.teardown(() => device.close());
+	return { device, superblock: readSuperblock(device), fs: ExtFileSystem.open(device) };
+}
+
+/** Of directories, times and sizes are not logged. */
+const logged = (tree: readonly TreeEntry[]) =>
+	tree.map((entry) => (entry.mode.startsWith('4') ? { ...entry, times: {}, sizeBytes: 0, blocks512: 0 } : entry));
+
+/** The blocks that hold the content of files. */
+function dataBlocks(fs: ExtFileSystem, tree: readonly TreeEntry[]): number[] {
+	const { blockSizeBytes } = fs.superblock;
+	const files = tree.filter(({ data }) => data).map(({ inode }) => fs.readInode(inode));
+	return files
+		.filter(({ flags }) => !(flags & FLAG_INLINE_DATA))
+		.flatMap((file) => {
+			const count = Math.ceil(file.sizeBytes / blockSizeBytes);
+			return Array.from({ length: count }, (_, fileBlock) => fs.files.runAt(file, fileBlock).block);
+		})
+		.filter((block) => block !== 0);
+}
+
+const isSynced = test.macro(async (t, mkfsArgs: readonly string[], smallestBytes?: number) => {
+	const directory = temporaryDirectory(t);
+	const image = await makeImage(join(directory, 'image'), 64, mkfsArgs);
+	const work = { seed: SEED, steps: 100, smallestBytes: smallestBytes ?? 0 };
+	t.log(`seed ${work.seed}`);
+	const cut = await cutWithFastCommits(image, join(directory, 'cut'), work);
+	const { device, superblock, fs } = openVolume(t, cut.image);
+	const state = journalState(device, superblock);
+	t.true(state.kind === 'needs-replay' && state.fastCommitCount > 10, JSON.stringify(state));
+	t.deepEqual(logged(treeOfFileSystem(fs)), logged(cut.tree));
+
+	const used = new Set<number>();
+	usedRanges(fs, (start, count) => {
+		for (let block = start; block < start + count; block++) used.add(block);
+	});
+	const unmounted = dataBlocks(openVolume(t, image).fs, cut.tree);
+	t.true(unmounted.length > 100);
+	t.deepEqual(
+		unmounted.filter((block) => !used.has(block)),
+		[],
+		'blocks that the kernel filled count as used',
+	);
+});
+
+it('what was synced is there: ext4 as mke2fs makes it', isSynced, mkfs(''));
+it('what was synced is there: block pointers', isSynced, mkfs(',^extent,^64bit'));
+it('what was synced is there: no checksums, inodes of 128 bytes', isSynced, [
+	...mkfs(',^metadata_csum'),
+	...['-I', '128', '-b', '4096'],
+]);
+it('what was synced is there: clusters', isSynced, [...mkfs(',bigalloc'), '-C', '16384']);
+// A file that outgrows its inode has its first block in the log, where nothing revokes it: the kernel's own replay, too,
+// would put it over what was written there later. So files stay inside their inodes or never were.
+it('what was synced is there: inline data', isSynced, mkfs(',inline_data'), 200);
+
+const LINES = 6;
+/** One file that is synced at every line: what has `n` of its fast commits has `n` lines. */
+async function linesImage(directory: string): Promise<string> {
+	const image = await makeImage(join(directory, 'image'), 32, [...mkfs(''), '-b', '1024']);
+	const cut = join(directory, 'cut');
+	await withKernelMount(image, 'noatime,commit=300', async (mountPoint) => {
+		const script = 'cd "$1"; echo >lines; sync -f .; for i in $(seq "$2"); do echo "$i" >>lines; sync lines; done';
+		await shell(script, [mountPoint, String(LINES)]);
+		copyFileSync(image, cut);
+	});
+	return cut;
+}
+
+/** How many of the fast commits count, or the code of the error. Each has one block of the journal. */
+function lineCount(t: ExecutionContext, image: string): number | string {
+	const device = FileDevice.open(image, 'read');
+	t.teardown(() => device.close());
+	try {
+		const fs = ExtFileSystem.open(device);
+		return contentOf(fs, inodeAt(fs, 'lines')).toString().split('\n').length - 2;
+	} catch (error) {
+		return (error as { code: string }).code;
+	}
+}
+
+/** What is wrong with a fast commit, given its block; and what that is at the first one, and at a later one. */
+const damages: Record<string, { change(block: Buffer, tailAt: number): void; first: number | string; later: number }> =
+	{
+		'a record of an unknown kind': { ...broken((block, at) => block.writeUInt16LE(10, at)) },
+		'a record past the end of its block': { ...broken((block, at) => block.writeUInt16LE(2000, at + 2)) },
+		'a tail that is too short': { ...broken((block, at) => block.writeUInt16LE(4, at + 2)) },
+		'a tail of another transaction': { ...broken((block, at) => block.writeUInt8(99, at + 4)) },
+		'a wrong checksum': { ...broken((block, at) => block.writeUInt8(block[at + 8]! ^ 1, at + 8)) },
+		'a changed record': { ...broken((block, at) => block.writeUInt8(block[at - 8]! ^ 1, at - 8)) },
+		'a block of zeros': { change: (block) => block.fill(0), first: 0, later: 3 },
+		'a head of another transaction': { change: (block) => block.writeUInt8(99, 8), first: 0, later: 3 },
+		'a head with unknown features': {
+			change: (block) => block.writeUInt8(1, 4),
+			first: 'fast-commit-features',
+			later: 3,
+		},
+	};
+function broken(change: (block: Buffer, tailAt: number) => void) {
+	return { change, first: 'journal-fast-commit', later: 3 };
+}
+
+function tailOf(block: Buffer): number {
+	let at = 0;
+	while (recordLayout.decode(block, at).tag !== 8)
+		at += recordLayout.sizeBytes + recordLayout.decode(block, at).lengthBytes;
+	return at;
+}
+
+it('damage of a fast commit: the first makes the volume unreadable as for the kernel, a later one ends them', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await linesImage(directory);
+	t.is(lineCount(t, image), LINES);
+	const { device, superblock } = openVolume(t, image);
+	const place = journalInVolume(device, superblock);
+	const { fastCommitStart } = new JournalFile(place).superblock;
+	const damaged = join(directory, 'damaged');
+	for (const [what, { change, first, later }] of Object.entries(damages)) {
+		for (const [index, expected] of [[0, first] as const, [3, later] as const]) {
+			if (index > 0 && what.startsWith('a head')) continue; // only the first has one
+			copyFileSync(image, damaged);
+			editImage(damaged, (editor) =>
+				editor.patch(place.byteOffsetOf(fastCommitStart + index), place.blockSizeBytes, (block) =>
+					change(block, tailOf(block)),
+				),
+			);
+			t.is(lineCount(t, damaged), expected, `${what}, at fast commit ${index}`);
+			if (typeof expected !== 'number') continue;
+			await run('e2fsck', ['-fy', damaged]);
+			t.is(lineCount(t, damaged), expected, `${what}, at fast commit ${index}: e2fsck`);
+		}
+	}
+});
