@@ -338,21 +338,25 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'copies-lost':
 			events.note(
 				'copies-lost',
-				null,
+				event.faultName,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
 			return;
 		case 'copy-unreadable':
-			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			events.note(
+				'copy-unreadable',
+				event.faultName,
+				`${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`,
+			);
 			return;
 		case 'copy-readable':
 			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
 			return;
 		case 'catalog-restored':
-			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
+			events.note('catalog-restored', 'catalog-damaged', `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
-			events.note('storage-unwritable', null, event.fault);
+			events.note('storage-unwritable', event.faultName, event.fault);
 			return;
 	}
 }
