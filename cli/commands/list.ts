@@ -28,16 +28,18 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
 		table(
-			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID'],
-			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id }) => [
+			['NAME', 'CREATED (UTC)', 'STATE', 'PRESERVED', 'VOLUME', 'ID'],
+			shadowCopies.map(({ name, createdAt, state, preservedBytes, volume, id }) => [
 				name,
 				createdAt,
+				state,
 				sizeText(preservedBytes),
 				volume,
 				id,
 			]),
 		),
 	);
+	for (const { name, state, reason } of shadowCopies) if (reason !== null) printLine(`${name} is ${state}: ${reason}`);
 }
 
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {

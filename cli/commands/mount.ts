@@ -31,6 +31,7 @@ const HELP = `
 	  --policy POLICY  What gives way where the diff area is full or fails: protect-volume deletes the oldest copies,
 	                   protect-shadows fails the write (default: protect-volume)
 	  --read-only      Show the shadow copies; neither the volume nor they can change
+	  --no-replay      Show copies as they lie on the disk, without what is in their journals
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
 	  --foreground     Stay in the foreground until everything is unmounted
 	  --json           Print {"volumes":[…]}
@@ -47,6 +48,7 @@ export const FLAGS = {
 	maxCopies: { type: 'number', default: COPIES_MAX },
 	policy: { type: 'string', default: POLICIES[0] },
 	readOnly: { type: 'boolean', default: false },
+	replay: { type: 'boolean', default: true },
 	allowOther: { type: 'boolean', default: false },
 	foreground: { type: 'boolean', default: false },
 } as const;
@@ -71,7 +73,17 @@ export async function run(argv: readonly string[]): Promise<void> {
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther };
+	const request = {
+		image,
+		mountpoint,
+		data,
+		live,
+		storage,
+		...limits,
+		readOnly,
+		allowOther,
+		replayJournal: cli.flags.replay,
+	};
 	await (process.send ? serveFor(request) : serve(request, report));
 }
 

@@ -22,13 +22,18 @@ export class BrowseMount {
 	readonly #threads = new Set<BrowseThread>();
 	readonly #ahead = createStoreAheadShare();
 	readonly #aheadFd = eventfd();
+	readonly #replayJournal: boolean;
 	#started = 0;
 	#shown: ShownCopies;
 	#replacements = 0;
 	#onEnded!: () => void;
 
-	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, shown: ShownCopies) {
+	constructor(
+		options: { mountPoint: string; source: string; allowOther: boolean; replayJournal: boolean },
+		shown: ShownCopies,
+	) {
 		this.mountPoint = options.mountPoint;
+		this.#replayJournal = options.replayJournal;
 		this.#shown = shown;
 		this.#mount = mountFuse({ ...options, root: 'directory', readOnly: true });
 		raiseReadAhead(this.#mount.majorMinor);
@@ -59,6 +64,7 @@ export class BrowseMount {
 			ahead: this.#ahead,
 			threadNumber: ++this.#started,
 			aheadFd: this.#aheadFd,
+			replayJournal: this.#replayJournal,
 		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {

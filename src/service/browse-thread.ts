@@ -38,7 +38,7 @@ function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): Brows
 		number,
 		name,
 		createdAtMs,
-		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
+		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES, replayJournal: setup.replayJournal }),
 		isGone: () => view.isGone(),
 	};
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { CopySelection, ShadowCopyReport } from '../control/messages.ts';
+import type { CopySelection, CopyState, ShadowCopyReport } from '../control/messages.ts';
 import { missing } from '../errors.ts';
 import type { ProvidedCopy, ProviderType } from '../shadow/provider.ts';
 import type { VolumePaths } from './runtime-directory.ts';
@@ -7,6 +7,7 @@ import type { VolumePaths } from './runtime-directory.ts';
 /** A shadow copy of a mounted volume as users see it. */
 export function copyReport(
 	{ copy, preservedBytes }: ProvidedCopy,
+	state: CopyState,
 	provider: ProviderType,
 	{ image, mountpoint }: Pick<VolumePaths, 'image' | 'mountpoint'>,
 ): ShadowCopyReport {
@@ -18,7 +19,7 @@ export function copyReport(
 		path: join(mountpoint, copy.name),
 		volume: image,
 		provider,
-		state: 'created',
+		...state,
 		attributes: copy.attributes,
 		preservedBytes,
 	};

@@ -21,6 +21,7 @@ import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
+import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import type { BrowsableCopy } from './messages.ts';
@@ -36,14 +37,16 @@ export class ImageBrowser implements MountedVolume {
 	readonly #device: FileDevice;
 	readonly #stored: StoredCopies | undefined;
 	readonly #copies: readonly ProvidedCopy[];
+	readonly #states: CopyStates;
 	readonly #events: EventLog;
 	readonly #browse: BrowseMount;
 	#ending = false;
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
-	constructor({ paths, allowOther }: MountPlan, { nowMs }: Surroundings) {
+	constructor({ paths, allowOther, replayJournal }: MountPlan, { nowMs }: Surroundings) {
 		const { image, mountpoint, storage } = paths;
 		this.#paths = paths;
+		this.#states = new CopyStates({ replayJournal });
 		this.#events = new EventLog(storage, nowMs);
 		this.#device = openShared(image);
 		try {
@@ -51,7 +54,7 @@ export class ImageBrowser implements MountedVolume {
 			this.#copies = providedCopies(image, this.#stored);
 			const copies = [presentState(image, nowMs()), ...this.#copies.map(browsable)];
 			this.#browse = new BrowseMount(
-				{ mountPoint: mountpoint, source: image, allowOther },
+				{ mountPoint: mountpoint, source: image, allowOther, replayJournal },
 				{ copies, changedAtMs: nowMs() },
 			);
 		} catch (error) {
@@ -91,7 +94,8 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
-		return this.#copies.map((provided) => copyReport(provided, 'system', this.#paths));
+		const states = await this.#states.of(this.#copies);
+		return this.#copies.map((provided, i) => copyReport(provided, states[i]!, 'system', this.#paths));
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {

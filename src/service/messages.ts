@@ -64,6 +64,8 @@ export interface BrowseThreadSetup {
 	readonly threadNumber: number;
 	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
 	readonly aheadFd: number;
+	/** False: copies are shown as they lie on the disk. */
+	readonly replayJournal: boolean;
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };

@@ -26,12 +26,14 @@ export interface MountRequest {
 	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
+	/** False: copies are shown as they lie on the disk. */
+	readonly replayJournal: boolean;
 }
 
-export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy'> {
+type MountOptions = Omit<MountRequest, 'image' | 'mountpoint' | 'data' | 'live' | 'storage'>;
+
+export interface MountPlan extends MountOptions {
 	readonly paths: VolumePaths;
-	readonly readOnly: boolean;
-	readonly allowOther: boolean;
 }
 
 /** The plan of a mount with a live device. */
@@ -59,8 +61,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, replayJournal } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, replayJournal };
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);

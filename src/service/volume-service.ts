@@ -24,6 +24,7 @@ import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
+import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
@@ -52,6 +53,7 @@ export class VolumeService implements MountedVolume {
 	readonly #coordinator = new Coordinator();
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
+	readonly #states: CopyStates;
 	#browse: BrowseMount | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
@@ -108,6 +110,7 @@ export class VolumeService implements MountedVolume {
 		this.paths = plan.paths;
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
+		this.#states = new CopyStates(plan);
 		this.#events = events;
 		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
@@ -117,7 +120,12 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
-		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
+		const options = {
+			mountPoint: mountpoint,
+			source: image,
+			allowOther: plan.allowOther,
+			replayJournal: plan.replayJournal,
+		};
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
 
@@ -129,7 +137,7 @@ export class VolumeService implements MountedVolume {
 		return this.#ending ? new Promise(() => {}) : what;
 	}
 
-	async create(): Promise<ShadowCopyReport[]> {
+	async create({ noWriters }: { noWriters: boolean }): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('so there is nothing new to keep');
 		const setId = this.#surroundings.newUuid();
 		const describe = (frozenWriters: number): ShadowCopy => {
@@ -148,21 +156,20 @@ export class VolumeService implements MountedVolume {
 				],
 			};
 		};
-		const creation = this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		const creation = this.#coordinator.create([{ handle: this.#handle(noWriters), describe }]);
 		this.#creation = Promise.allSettled([this.#creation, creation]);
 		const created = await creation;
 		await this.showCopies();
-		return this.#copies
-			.filter(({ copy }) => created.some(({ id }) => id === copy.id))
-			.map((provided) => this.#report(provided));
+		const reports = await this.#reports();
+		return reports.filter((report) => created.some(({ id }) => id === report.id));
 	}
 
-	#handle(): VolumeHandle {
+	#handle(noWriters: boolean): VolumeHandle {
 		const { thread } = this.#live;
 		return {
 			volume: this.paths.image,
 			provider: this.#provider,
-			writers: async () => this.#live.writers(),
+			writers: async () => (noWriters ? [] : this.#live.writers()),
 			hold: (timeoutMs) => thread.hold(timeoutMs),
 			release: () => thread.release(),
 		};
@@ -170,7 +177,7 @@ export class VolumeService implements MountedVolume {
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
 		this.#copies = await this.#provider.copies();
-		return this.#copies.map((provided) => this.#report(provided));
+		return this.#reports();
 	}
 
 	async storage(): Promise<StorageReport> {
@@ -204,8 +211,9 @@ export class VolumeService implements MountedVolume {
 	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
-		const selected = selectCopies(this.#copies, which).map((provided) => this.#report(provided));
-		for (const { id } of selected) await this.#provider.delete(id);
+		const ids = selectCopies(this.#copies, which).map(({ copy }) => copy.id);
+		const selected = (await this.#reports()).filter(({ id }) => ids.includes(id));
+		for (const id of ids) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
 	}
@@ -287,8 +295,11 @@ export class VolumeService implements MountedVolume {
 		return refused('read-only', message);
 	}
 
-	#report(provided: ProvidedCopy): ShadowCopyReport {
-		return copyReport(provided, this.#provider.type, this.paths);
+	/** Of all copies. */
+	async #reports(): Promise<ShadowCopyReport[]> {
+		const copies = this.#copies;
+		const states = await this.#states.of(copies);
+		return copies.map((provided, i) => copyReport(provided, states[i]!, this.#provider.type, this.paths));
 	}
 }
 

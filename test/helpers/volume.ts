@@ -26,6 +26,7 @@ export interface ShadowCopyJson {
 	readonly volume: string;
 	readonly provider: string;
 	readonly state: string;
+	readonly reason: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
 }
