@@ -5,7 +5,7 @@ SECONDS ?= 60
 SEED ?= 1
 COPIES ?= 100
 STATES ?= 20000
-PHASES ?= cuts,faults,race
+PHASES ?= cuts,faults,race,kills
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
@@ -41,6 +41,9 @@ bench: build/.done .tools
 bench-storage: build/.done .tools
 	node --enable-source-maps build/test/bench/storage-main.js
 
+bench-scale: build/.done .tools
+	node --enable-source-maps build/test/bench/scale-main.js
+
 clean:
 	rm -rf build node_modules/.tools
 
@@ -62,4 +65,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz unfrozen torture images bench bench-storage clean .tools
+.PHONY: all check test demo fuzz unfrozen torture images bench bench-storage bench-scale clean .tools

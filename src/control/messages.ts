@@ -56,6 +56,8 @@ export interface StorageReport {
 	readonly allocatedBytes: number;
 	/** null = unbounded */
 	readonly maximumBytes: number | null;
+	/** False: for a copy that was just made or mounted, it is not known yet which chunks are free; all are preserved. */
+	readonly freeSpaceKnown: boolean;
 }
 
 export interface VolumeReport {

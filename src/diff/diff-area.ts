@@ -174,7 +174,7 @@ export class DiffArea {
 		this.#segments.adopt(writer);
 		this.#chunks.beginEpoch(writer.lengthBytes);
 		this.#epochs.setLiving(writer.epoch, true);
-		this.needed.setAll();
+		this.needed.begin(writer.epoch);
 		const copy = { epoch: writer.epoch, label };
 		this.#copies.push(copy);
 		this.#unfinished = copy;
@@ -222,14 +222,24 @@ export class DiffArea {
 	 * refused `storage-full`, io `storage-unwritable`; the live chunks must stay as they are then.
 	 */
 	preserve(chunks: readonly ChunkContent[]): void {
-		if (!this.#writer) return;
-		const record = newRecord(chunks, this.#zeroChunk);
+		const missing = chunks.filter(({ chunkIndex }) => this.#isMissing(chunkIndex));
+		if (missing.length === 0) return;
+		const record = newRecord(missing, this.#zeroChunk);
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
 			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
 			this.#evictOldest(reason);
 		}
+	}
+
+	/** Whether a living copy would read the chunk from the volume and may use it. */
+	#isMissing(chunkIndex: number): boolean {
+		if (!this.needed.isNeeded(chunkIndex)) return false;
+		// Where the newest copies were deleted, what the others read may be preserved already.
+		const isMissing = !this.#chunks.isPreserved(chunkIndex, this.#copies.at(-1)!.epoch);
+		if (!isMissing) this.needed.preserved(chunkIndex);
+		return isMissing;
 	}
 
 	/**
@@ -256,7 +266,7 @@ export class DiffArea {
 			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
 			for (const place of places) {
 				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
-				this.needed.clear(place.chunkIndex);
+				this.needed.preserved(place.chunkIndex);
 			}
 			return undefined;
 		} catch (error) {
@@ -308,12 +318,15 @@ export class DiffArea {
 	 * and a copy in the catalog without its segment is dropped when the diff area is opened.
 	 */
 	#drop(copies: readonly CatalogCopy[]): void {
-		for (const { epoch } of copies) this.#epochs.setLiving(epoch, false);
+		for (const { epoch } of copies) {
+			this.#epochs.setLiving(epoch, false);
+			this.needed.forget(epoch);
+		}
 		this.#copies = this.#copies.filter((copy) => !copies.includes(copy));
 		if (this.#copies.length === 0) {
 			this.#writer?.close();
 			this.#writer = undefined;
-			this.needed.clearAll();
+			this.needed.clear();
 		}
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
 		for (const epoch of [...this.#segments.lengths.keys()]) {
@@ -347,8 +360,8 @@ export class DiffArea {
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
 	#resume(epoch: number, content: SegmentContent): void {
-		this.needed.setAll();
-		forEachPlace(content, ({ chunkIndex }) => this.needed.clear(chunkIndex));
+		for (const copy of this.#copies) this.needed.begin(copy.epoch);
+		forEachPlace(content, ({ chunkIndex }) => this.needed.preserved(chunkIndex));
 		this.#writer = this.#segments.reopen(epoch, content);
 	}
 

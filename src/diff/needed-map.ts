@@ -1,29 +1,70 @@
 /**
- * One bit a chunk: preserve it before it is overwritten. A new shadow copy sets every bit (its used chunks may be any),
- * preserving a chunk clears its bit: from then on the newest epoch holds what every living copy reads there.
+ * One bit a chunk: preserve it before it is overwritten.
+ *
+ * A chunk is *owed* to a copy that uses it and for which it has not been preserved. Which chunks a new copy uses is read
+ * later, through the copy; until that is known every chunk counts as used. So there are two maps: `owed` holds what is
+ * owed to copies whose use is known, `needed` is the same, or, while any copy's use is unknown, all that was not preserved
+ * since the newest copy. Preserving a chunk clears its bit in both: from then on the newest epoch holds what every living
+ * copy reads there. One thread owns it.
  */
 export class NeededMap {
-	readonly chunkCount: number;
-	readonly #bits: Uint8Array;
+	readonly #needed: Uint8Array;
+	readonly #neededWords: Int32Array;
+	readonly #owed: Uint8Array;
+	readonly #owedWords: Int32Array;
+	/** Epochs of the living copies whose use is not known. */
+	readonly #unknown = new Set<number>();
 
 	constructor(chunkCount: number) {
-		this.chunkCount = chunkCount;
-		this.#bits = new Uint8Array(Math.ceil(chunkCount / 8));
+		this.#neededWords = new Int32Array(Math.ceil(chunkCount / 32));
+		this.#needed = new Uint8Array(this.#neededWords.buffer);
+		this.#owedWords = new Int32Array(this.#neededWords.length);
+		this.#owed = new Uint8Array(this.#owedWords.buffer);
 	}
 
 	isNeeded(chunkIndex: number): boolean {
-		return (this.#bits[chunkIndex >> 3]! & (1 << (chunkIndex & 7))) !== 0;
+		return (this.#needed[chunkIndex >>> 3]! & (1 << (chunkIndex & 7))) !== 0;
 	}
 
-	clear(chunkIndex: number): void {
-		this.#bits[chunkIndex >> 3]! &= ~(1 << (chunkIndex & 7));
+	/** Whether it is known which chunks every living copy uses. */
+	get isExact(): boolean {
+		return this.#unknown.size === 0;
 	}
 
-	setAll(): void {
-		this.#bits.fill(0xff);
+	/** A copy begins to live, and nobody knows yet which chunks it uses. */
+	begin(epoch: number): void {
+		this.#unknown.add(epoch);
+		this.#neededWords.fill(-1);
 	}
 
-	clearAll(): void {
-		this.#bits.fill(0);
+	preserved(chunkIndex: number): void {
+		const mask = ~(1 << (chunkIndex & 7));
+		this.#needed[chunkIndex >>> 3]! &= mask;
+		this.#owed[chunkIndex >>> 3]! &= mask;
+	}
+
+	/**
+	 * Tells what is owed to a copy: a bit for each chunk that it uses and that was not preserved for it when that was
+	 * found out (what was preserved since is taken care of here); undefined: every chunk may be. Nothing happens where the
+	 * copy is gone, or known already.
+	 */
+	learn(epoch: number, chunks: Uint8Array | undefined): void {
+		if (!this.#unknown.has(epoch)) return;
+		const [needed, owed] = [this.#neededWords, this.#owedWords];
+		const used = chunks && new Int32Array(chunks.buffer, chunks.byteOffset, needed.length);
+		for (let i = 0; i < needed.length; i++) owed[i]! |= needed[i]! & (used ? used[i]! : -1);
+		this.forget(epoch);
+	}
+
+	/** A copy does not live any more. What is owed to it may be owed to another, and stays. */
+	forget(epoch: number): void {
+		if (this.#unknown.delete(epoch) && this.#unknown.size === 0) this.#neededWords.set(this.#owedWords);
+	}
+
+	/** No copy lives. */
+	clear(): void {
+		this.#unknown.clear();
+		this.#neededWords.fill(0);
+		this.#owedWords.fill(0);
 	}
 }

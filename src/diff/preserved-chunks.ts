@@ -33,6 +33,11 @@ export class PreservedChunks {
 		this.#endPage = this.epochs.basePage(epoch) + segmentBytes / PAGE_BYTES;
 	}
 
+	/** Whether the chunk was preserved in this epoch or later. */
+	isPreserved(chunkIndex: number, epoch: number): boolean {
+		return this.index.find(chunkIndex, this.epochs.baseLocation(epoch)) !== 0;
+	}
+
 	publish(chunkIndex: number, place: PlaceInSegment): void {
 		this.index.publish(chunkIndex, this.epochs.locationOf(place));
 	}

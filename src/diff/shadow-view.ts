@@ -84,6 +84,15 @@ export class ShadowView implements BlockDevice {
 		return !this.#reader.epochs.isLiving(this.epoch);
 	}
 
+	get chunkSizeBytes(): number {
+		return this.#chunkSizeBytes;
+	}
+
+	/** Whether the copy reads this chunk from the diff area, and so does not need the live one any more. */
+	isPreserved(chunkIndex: number): boolean {
+		return this.#reader.index.find(chunkIndex, this.#baseLocation) !== 0;
+	}
+
 	/** Errors: missing `copy-gone` where the copy does not live any more; io. */
 	read(byteOffset: number, into: Uint8Array): void {
 		if (byteOffset < 0 || byteOffset + into.length > this.sizeBytes) {

@@ -24,6 +24,8 @@ export interface Superblock {
 	readonly label: string;
 	readonly lastMounted: string;
 	readonly isHurd: boolean;
+	/** STATE_… */
+	readonly state: number;
 
 	readonly blockSizeBytes: number;
 	readonly blockCount: number;
@@ -100,6 +102,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		uuidBytes: raw.uuid,
 		label: raw.label,
 		lastMounted: raw.lastMounted,
+		state: raw.state,
 		isHurd: raw.creatorOs === CREATOR_HURD,
 		checksumSeed: features.has('metadata_csum_seed') ? raw.checksumSeed : crc32c(0xffffffff, raw.uuid),
 		hashSeed: raw.hashSeed,

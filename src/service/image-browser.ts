@@ -90,7 +90,8 @@ export class ImageBrowser implements MountedVolume {
 
 	async storage(): Promise<StorageReport> {
 		const { usedBytes, allocatedBytes } = this.#stored ?? { usedBytes: 0, allocatedBytes: 0 };
-		return { volume: this.#paths.image, path: this.#paths.storage, usedBytes, allocatedBytes, maximumBytes: null };
+		const { image: volume, storage: path } = this.#paths;
+		return { volume, path, usedBytes, allocatedBytes, maximumBytes: null, freeSpaceKnown: true };
 	}
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {

@@ -63,6 +63,8 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 				return diffArea.finishCommit();
 			case 'abortCommit':
 				return diffArea.abortCommit();
+			case 'learnOwed':
+				return diffArea.needed.learn(order.epoch, order.chunks);
 			case 'delete':
 				return diffArea.delete(order.epoch);
 			case 'resize':
@@ -73,7 +75,8 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 				);
 			case 'storage': {
 				const { usedBytes, allocatedBytes, maximumBytes } = diffArea;
-				return { usedBytes, allocatedBytes, maximumBytes } satisfies StorageUse;
+				const freeSpaceKnown = diffArea.needed.isExact;
+				return { usedBytes, allocatedBytes, maximumBytes, freeSpaceKnown } satisfies StorageUse;
 			}
 		}
 	};

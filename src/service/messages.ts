@@ -31,6 +31,7 @@ export type LiveOrder =
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
 	| { readonly kind: 'delete'; readonly epoch: number }
+	| ({ readonly kind: 'learnOwed' } & NeedThreadNews)
 	| { readonly kind: 'resize'; readonly maximumBytes: number | null };
 
 export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
@@ -39,6 +40,21 @@ export interface StorageUse {
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 	readonly maximumBytes: number | null;
+	readonly freeSpaceKnown: boolean;
+}
+
+/** For a thread that finds out what is owed to copies. */
+export interface NeedThreadSetup {
+	readonly volumePath: string;
+	readonly diffArea: DiffAreaShare;
+	/** `isFrozen`: the file system was frozen when the copy was made. */
+	readonly copies: readonly { readonly epoch: number; readonly isFrozen: boolean }[];
+}
+
+/** See NeededMap.learn. */
+export interface NeedThreadNews {
+	readonly epoch: number;
+	readonly chunks: Uint8Array<SharedArrayBuffer> | undefined;
 }
 
 /** A copy as a browse thread needs it. */

@@ -30,8 +30,9 @@ export async function runService(
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,
 ): Promise<void> {
-	await untilSettled(absolutePath(request.image));
-	await cleanUpStaleMounts();
+	const { image, mountpoint, data, live } = request;
+	await untilSettled(absolutePath(image));
+	await cleanUpStaleMounts([image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath));
 	const plan = await planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
 	const imageSizeBytes = probe(plan.paths.image);

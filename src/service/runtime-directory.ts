@@ -180,7 +180,8 @@ export async function findVolume(target: string): Promise<RegisteredVolume> {
 	);
 }
 
-const placesOf = ({ image, live, mountpoint, data, storage }: VolumePaths) =>
+/** Where a volume can be met. */
+export const placesOf = ({ image, live, mountpoint, data, storage }: VolumePaths) =>
 	[image, live, mountpoint, storage, data].filter((path) => path !== null);
 
 const longestPlace = ({ volume }: RegisteredVolume, path: string) =>

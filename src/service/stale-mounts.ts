@@ -2,20 +2,18 @@ import { unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
-import { isAlive, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
+import { isAlive, placesOf, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
 
 /**
- * Clears away what services left behind that were killed: their mounts, which answer nobody any more, and the loop
- * devices over them. Their shadow copies are not touched. Returns the volumes that were cleaned up after.
+ * Clears away what services that were killed left in these places (images, mount points, …): their mounts, which answer
+ * nobody any more, and the loop devices over them. Their shadow copies are not touched. Elsewhere they stay: whoever
+ * still looks there must be told of an error, not be shown the empty directory below.
  */
-export async function cleanUpStaleMounts(): Promise<RegisteredVolume[]> {
-	const cleaned: RegisteredVolume[] = [];
+export async function cleanUpStaleMounts(places: readonly string[]): Promise<void> {
 	for (const registered of registeredVolumes()) {
-		if (isAlive(registered)) continue;
-		await cleanUp(registered);
-		cleaned.push(registered);
+		const isInTheWay = placesOf(registered.volume).some((place) => places.includes(place));
+		if (isInTheWay && !isAlive(registered)) await cleanUp(registered);
 	}
-	return cleaned;
 }
 
 async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {

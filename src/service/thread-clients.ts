@@ -12,6 +12,8 @@ import type {
 	LiveOrder,
 	LiveThreadNews,
 	LiveThreadSetup,
+	NeedThreadNews,
+	NeedThreadSetup,
 	ShownCopies,
 	StorageUse,
 } from './messages.ts';
@@ -109,6 +111,10 @@ export class LiveThread implements RemoteDiffArea {
 		return this.#thread.mailbox.send({ kind: 'delete', epoch });
 	}
 
+	learnOwed(news: NeedThreadNews): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'learnOwed', ...news });
+	}
+
 	resize(maximumBytes: number | null): Promise<void> {
 		return this.#thread.mailbox.send({ kind: 'resize', maximumBytes });
 	}
@@ -131,5 +137,24 @@ export class BrowseThread {
 	/** From its return on the thread shows these copies and no others. */
 	show(shown: ShownCopies): Promise<void> {
 		return this.#thread.mailbox.send({ kind: 'show', shown });
+	}
+}
+
+/** Finds out what is owed to copies, one after the other, off the live thread. */
+export class NeedThread {
+	readonly ended: Promise<void>;
+	readonly #worker: Worker;
+
+	constructor(setup: NeedThreadSetup, onNews: (news: NeedThreadNews) => void) {
+		this.#worker = new Worker(new URL('./need-thread.js', import.meta.url), { workerData: setup });
+		this.#worker.on('message', onNews);
+		this.#worker.on('error', (error) => log('need thread crashed: %s', messageOf(error)));
+		this.ended = new Promise((resolve) => {
+			this.#worker.on('exit', () => resolve());
+		});
+	}
+
+	async stop(): Promise<void> {
+		await this.#worker.terminate();
 	}
 }

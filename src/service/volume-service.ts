@@ -32,6 +32,7 @@ import type { BrowsableCopy, ShownCopies } from './messages.ts';
 import type { LiveMountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
+import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { LiveThread } from './thread-clients.ts';
 
@@ -54,6 +55,7 @@ export class VolumeService implements MountedVolume {
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
 	readonly #states: CopyStates;
+	readonly #needs: NeedReader;
 	#browse: BrowseMount | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
@@ -112,6 +114,7 @@ export class VolumeService implements MountedVolume {
 		this.#surroundings = surroundings;
 		this.#states = new CopyStates(plan);
 		this.#events = events;
+		this.#needs = new NeedReader(thread, plan.paths.image);
 		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
 	}
@@ -120,6 +123,7 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
+		if (!this.readOnly) this.#needs.find(this.#copies);
 		const options = {
 			mountPoint: mountpoint,
 			source: image,
@@ -160,6 +164,7 @@ export class VolumeService implements MountedVolume {
 		this.#creation = Promise.allSettled([this.#creation, creation]);
 		const created = await creation;
 		await this.showCopies();
+		this.#needs.find(this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id)));
 		const reports = await this.#reports();
 		return reports.filter((report) => created.some(({ id }) => id === report.id));
 	}
@@ -253,6 +258,7 @@ export class VolumeService implements MountedVolume {
 		try {
 			// A frozen file system cannot be taken down.
 			await this.#creation;
+			await this.#needs.stop();
 			await this.#live.unmountData({ lazy: false });
 			await this.#live.close({ detach: false });
 			this.#browse?.unmount({ detach: false });
@@ -267,6 +273,7 @@ export class VolumeService implements MountedVolume {
 	async endLazily(): Promise<void> {
 		this.#ending = true;
 		await this.#creation;
+		await this.#needs.stop();
 		await this.#live.unmountData({ lazy: true });
 		this.#browse?.unmount({ detach: true });
 		await this.#live.close({ detach: true });

@@ -123,6 +123,7 @@ export async function unmount(mountPoint: string): Promise<void> {
 export interface MountedVolume {
 	readonly image: string;
 	readonly live: string;
+	readonly mountpoint: string;
 	readonly data: string;
 	readonly pid: number;
 	unmount(): Promise<void>;
@@ -141,7 +142,7 @@ export async function mountVolume(
 		const result = await noonmark(['unmount', image]);
 		if (result.code !== 0) throw new Error(`${image}: ${result.stderr}`);
 	});
-	const { volumes } = await noonmarkJson<{ volumes: { live: string; pid: number }[] }>([
+	const { volumes } = await noonmarkJson<{ volumes: { live: string; mountpoint: string; pid: number }[] }>([
 		'mount',
 		image,
 		previous,

@@ -85,7 +85,14 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 	t.is(copy.path, join(mountpoint, copy.name));
 	t.is(copy.name.replace(/\D/g, ''), copy.createdAt.slice(0, 19).replace(/\D/g, ''));
 	const { storage: areas } = await noonmarkJson<{ storage: Record<string, unknown>[] }>(['list', 'storage', image]);
-	t.deepEqual(Object.keys(areas[0]!), ['volume', 'path', 'usedBytes', 'allocatedBytes', 'maximumBytes']);
+	t.deepEqual(Object.keys(areas[0]!), [
+		'volume',
+		'path',
+		'usedBytes',
+		'allocatedBytes',
+		'maximumBytes',
+		'freeSpaceKnown',
+	]);
 	t.is(areas[0]!.maximumBytes, 20 << 20);
 	t.regex((await noonmark(['list', image])).stdout.toString(), /^NAME +CREATED \(UTC\) +PRESERVED +VOLUME +ID\n@GMT-/);
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);

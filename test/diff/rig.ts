@@ -27,6 +27,8 @@ export class Rig {
 	options: RigOptions;
 	readonly live: Buffer;
 	readonly copies = new Map<number, Buffer>();
+	/** Chunks that a copy uses, where not all: only these need to be what they were. */
+	readonly used = new Map<number, ReadonlySet<number>>();
 	readonly events: DiffAreaEvent[] = [];
 	volume!: FileDevice;
 	diffArea!: DiffArea;
@@ -59,6 +61,7 @@ export class Rig {
 		});
 		this.liveVolume = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.noteEvents();
+		this.onOpened();
 	}
 
 	/** As after kill -9: what was held in memory is gone, unless it was flushed; files are not closed in order. */
@@ -94,7 +97,12 @@ export class Rig {
 		this.volume.flush();
 		this.diffArea.finishCommit();
 		this.copies.set(epoch, Buffer.from(this.live));
+		this.onCreated(epoch);
 	}
+
+	onCreated(_epoch: number): void {}
+
+	onOpened(): void {}
 
 	delete(epoch: number): void {
 		this.diffArea.delete(epoch);
@@ -135,7 +143,14 @@ export class Rig {
 				view.read(at, bytes.subarray(at, end));
 				at = end;
 			}
-			if (!bytes.equals(expected)) found.push(`copy ${epoch}`);
+			const used = this.used.get(epoch);
+			const { chunkSizeBytes } = view;
+			for (let at = 0; at < this.sizeBytes; at += chunkSizeBytes) {
+				const chunk = at / chunkSizeBytes;
+				const end = Math.min(this.sizeBytes, at + chunkSizeBytes);
+				if (used && !used.has(chunk)) continue;
+				if (!bytes.subarray(at, end).equals(expected.subarray(at, end))) found.push(`copy ${epoch}, chunk ${chunk}`);
+			}
 		}
 		readOnly.close();
 		reader.close();

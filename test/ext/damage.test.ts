@@ -154,6 +154,31 @@ it(
 	read(FRAGMENTED),
 );
 it(
+	'a node of a tree that is its own child',
+	isContained,
+	FRAGMENTED,
+	'extent-tree',
+	({ inode, patchInode, patchBlock }) => {
+		const node = inode.record.readUInt32LE(ROOT_AT + 16);
+		patchInode((r) => r.writeUInt16LE(2, ROOT_AT + 6));
+		patchBlock(node, (b) => {
+			b.writeUInt16LE(1, 2);
+			b.writeUInt16LE(1, 6);
+			b.writeUInt32LE(0, 12);
+			b.writeUInt32LE(node, 16);
+		});
+	},
+	read(FRAGMENTED),
+);
+it(
+	'a written extent at block 0',
+	isContained,
+	FRAGMENTED,
+	'block-out-of-range',
+	(scene) => scene.patchBlock(firstLeaf(scene), (b) => b.writeUInt32LE(0, 12 + 8)),
+	read(FRAGMENTED),
+);
+it(
 	'extents that overlap',
 	isContained,
 	FRAGMENTED,
@@ -306,6 +331,42 @@ it(
 	read(FILE),
 );
 
+for (const [what, sizeBytes] of [
+	['no bytes', 0],
+	['more than a block', 1024],
+] as const) {
+	it(
+		`a symbolic link of ${what}`,
+		isContained,
+		'links/symlink-100',
+		'symlink-size',
+		({ patchInode }) => patchInode((r) => r.writeUInt32LE(sizeBytes, 4)),
+		(fs) => fs.readLink(inodeAt(fs, 'links/symlink-100')),
+	);
+}
+/** An inode whose 200 bytes are inline, the rest of them in an attribute `system.data` at `valueAt`. */
+const inlineAt = (valueAt: number) => (record: Buffer) => {
+	record.writeUInt32LE(200, 4);
+	record.writeUInt32LE(0x10000000, 0x20);
+	const area = record.subarray(128 + record.readUInt16LE(0x80));
+	area.fill(0);
+	area.writeUInt32LE(0xea020000, 0);
+	area.set([4, 7], 4);
+	area.writeUInt16LE(valueAt, 4 + 2);
+	area.writeUInt32LE(40, 4 + 8);
+	area.write('data', 4 + 16);
+};
+for (const valueAt of [0, 8, 0xfff0]) {
+	it(
+		`inline data at offset ${valueAt} of its area`,
+		isContained,
+		FILE,
+		'xattr',
+		({ patchInode }) => patchInode(inlineAt(valueAt)),
+		read(FILE),
+	);
+}
+
 const IN_BLOCK = 'attributes/in-block';
 const listXattrs = (fs: ExtFileSystem) => fs.listXattrs(inodeAt(fs, IN_BLOCK));
 const harmXattr = (at: number, value: number, size: 1 | 2 | 4) => (scene: Scene) =>
@@ -315,6 +376,28 @@ it('an xattr value past the block', isContained, IN_BLOCK, 'xattr', harmXattr(34
 it('an xattr value of 4 GiB', isContained, IN_BLOCK, 'xattr', harmXattr(40, 0xffffffff, 4), listXattrs);
 it('an xattr block without its magic number', isContained, IN_BLOCK, 'xattr-header', harmXattr(0, 0, 4), listXattrs);
 it('an xattr block of two blocks', isContained, IN_BLOCK, 'xattr-header', harmXattr(8, 2, 4), listXattrs);
+it(
+	'an xattr whose name runs past the inode',
+	isContained,
+	'attributes/in-inode',
+	'xattr',
+	({ inode, patchInode }) => patchInode((r) => r.writeUInt8(255, inode.xattrsAt + 4)),
+	(fs) => fs.listXattrs(inodeAt(fs, 'attributes/in-inode')),
+);
+it(
+	'an xattr whose value is the inode that it belongs to',
+	isContained,
+	IN_BLOCK,
+	'xattr-inode',
+	(scene) => {
+		scene.patchInode((r) => r.writeUInt32LE(0x200000, 0x20));
+		harmXattr(36, scene.inode.number, 4)(scene);
+	},
+	(fs) => {
+		const inode = inodeAt(fs, IN_BLOCK);
+		return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));
+	},
+);
 it('an xattr value in an inode that is none', isContained, IN_BLOCK, 'xattr-inode', harmXattr(36, 12, 4), (fs) => {
 	const inode = inodeAt(fs, IN_BLOCK);
 	return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));

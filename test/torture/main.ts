@@ -1,4 +1,5 @@
 /** `make torture`: the proofs that take long. Prints what was run, and ends with 1 where anything failed. */
+import { run } from '../helpers/run.ts';
 import { tryFaults } from './faulty-device.ts';
 import { cutPower } from './power-cut.ts';
 import { race } from './race.ts';
@@ -7,7 +8,7 @@ interface Setting {
 	readonly seed: number;
 	/** Power cuts. */
 	readonly states: number;
-	/** Ten of them are one workload with faults at each of its calls. */
+	/** Kills of the service. Ten of them are one workload with faults at each of its calls, too. */
 	readonly rounds: number;
 	/** Of the race. */
 	readonly seconds: number;
@@ -43,6 +44,14 @@ const PHASES: Record<string, Phase> = {
 		const { faults, ...counts } = await race(seed, seconds);
 		console.log(`race: seed ${seed}, ${seconds} s, ${JSON.stringify(counts)}, ${faults.length} failures`);
 		return faults;
+	},
+	async kills({ seed, rounds }) {
+		const timeoutMs = rounds * 60_000;
+		const args = ['ava', `--timeout=${timeoutMs}ms`, 'build/test/acceptance/killed-service.test.js'];
+		const env = { ...process.env, SEED: String(seed), ROUNDS: String(rounds) };
+		const { code, stdout } = await run('npx', args, { timeoutMs, env });
+		console.log(`kills: seed ${seed}, ${rounds} rounds\n${stdout}`);
+		return code === 0 ? [] : [`exit ${code}`];
 	},
 };
 
