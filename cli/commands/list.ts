@@ -28,18 +28,18 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
 		table(
-			['NAME', 'CREATED (UTC)', 'STATE', 'PRESERVED', 'VOLUME', 'ID'],
-			shadowCopies.map(({ name, createdAt, state, preservedBytes, volume, id }) => [
+			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID', 'STATE'],
+			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id, state }) => [
 				name,
 				createdAt,
-				state,
 				sizeText(preservedBytes),
 				volume,
 				id,
+				state,
 			]),
 		),
 	);
-	for (const { name, state, reason } of shadowCopies) if (reason !== null) printLine(`${name} is ${state}: ${reason}`);
+	for (const { name, state, fault } of shadowCopies) if (fault !== null) printLine(`${name} is ${state}: ${fault}`);
 }
 
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {

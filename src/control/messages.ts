@@ -27,10 +27,13 @@ export type ControlReply = { readonly value: unknown } | { readonly error: Plain
 
 /** Whether a copy can be read. Of one that cannot, its directory is there and answers with errors. */
 export interface CopyState {
-	/** `damaged`: its bytes contradict the format, or cannot be read; `unsupported`: this version does not know it. */
-	readonly state: 'created' | 'damaged' | 'unsupported';
-	/** null where it can be read. */
-	readonly reason: string | null;
+	/**
+	 * `unreadable`: something in the storage that it reads is damaged or missing; it comes back with that.
+	 * `damaged`: its file system contradicts the format; `unsupported`: it has what this version does not know.
+	 */
+	readonly state: 'created' | 'unreadable' | 'damaged' | 'unsupported';
+	/** What is wrong; null for one that can be read. */
+	readonly fault: string | null;
 }
 
 /** A shadow copy as users see it. */

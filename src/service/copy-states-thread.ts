@@ -14,10 +14,10 @@ const devices = new ShadowDevices();
 function stateOf(specification: DeviceSpecification): CopyState {
 	try {
 		ExtFileSystem.open(devices.open(specification), { cacheBytes: CACHE_BYTES, replayJournal }).readInode(ROOT_INODE);
-		return { state: 'created', reason: null };
+		return { state: 'created', fault: null };
 	} catch (error) {
 		const { family, message } = plainError(error);
-		return { state: family === 'unsupported' ? 'unsupported' : 'damaged', reason: message };
+		return { state: family === 'unsupported' ? 'unsupported' : 'damaged', fault: message };
 	}
 }
 

@@ -26,7 +26,7 @@ export class CopyStates {
 	of(copies: readonly ProvidedCopy[]): Promise<CopyState[]> {
 		const living = new Set(copies.map(({ number }) => number));
 		for (const number of this.#known.keys()) if (!living.has(number)) this.#known.delete(number);
-		const unknown = copies.filter(({ number }) => !this.#known.has(number));
+		const unknown = copies.filter(({ number, fault }) => fault === null && !this.#known.has(number));
 		if (unknown.length > 0) {
 			const found = lookInto({ devices: unknown.map(({ device }) => device), replayJournal: this.#replayJournal });
 			for (const [i, { number }] of unknown.entries()) {
@@ -36,12 +36,14 @@ export class CopyStates {
 				);
 			}
 		}
-		return Promise.all(copies.map(({ number }) => this.#known.get(number)!));
+		return Promise.all(
+			copies.map(({ number, fault }) => (fault === null ? this.#known.get(number)! : { state: 'unreadable', fault })),
+		);
 	}
 }
 
 /** Of a copy that could not be looked at: whoever enters it will see. */
-const UNKNOWN: CopyState = { state: 'created', reason: null };
+const UNKNOWN: CopyState = { state: 'created', fault: null };
 
 /** In a thread of its own: a journal may be long. */
 function lookInto(setup: CopyStatesThreadSetup): Promise<readonly CopyState[]> {

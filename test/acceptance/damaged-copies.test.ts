@@ -32,15 +32,15 @@ test('a copy whose journal is damaged is listed as such, and can be seen as it l
 	await runOk('sync', [volume.live]);
 	const damaged = await volume.create();
 
-	const reason = 'journal: transaction 10: its copy of block 9000 has a wrong checksum';
-	t.like(sound, { state: 'created', reason: null });
-	t.like(damaged, { state: 'damaged', reason });
+	const fault = 'journal: transaction 10: its copy of block 9000 has a wrong checksum';
+	t.like(sound, { state: 'created', fault: null });
+	t.like(damaged, { state: 'damaged', fault });
 	t.like(await volume.list(), [
-		{ name: sound.name, state: 'created', reason: null },
-		{ name: damaged.name, state: 'damaged', reason },
+		{ name: sound.name, state: 'created', fault: null },
+		{ name: damaged.name, state: 'damaged', fault },
 	]);
 	const listed = (await noonmark(['list', volume.image])).stdout.toString();
-	t.true(listed.includes(`${damaged.name} is damaged: ${reason}`), listed);
+	t.true(listed.includes(`${damaged.name} is damaged: ${fault}`), listed);
 	t.is((await runOk('ls', [sound.path])).toString(), 'lost+found\nthere\n');
 	const entered = await run('ls', [damaged.path]);
 	t.true(entered.code !== 0 && entered.stdout.length === 0, entered.stderr);

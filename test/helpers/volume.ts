@@ -26,7 +26,7 @@ export interface ShadowCopyJson {
 	readonly volume: string;
 	readonly provider: string;
 	readonly state: string;
-	readonly reason: string | null;
+	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
 }
