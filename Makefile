@@ -23,7 +23,7 @@ demo: build/.done .tools
 	images/demo.sh
 
 fuzz: build/.done .tools
-	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
+	node --enable-source-maps build/test/ext/fuzz/main.js $(SECONDS) $(SEED)
 
 unfrozen: build/.done .tools
 	COPIES=$(COPIES) SEED=$(SEED) npx ava --timeout=60m build/test/acceptance/unfrozen-copies.test.js

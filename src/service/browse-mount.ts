@@ -5,6 +5,7 @@ import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
 import { createStoreAheadShare } from '../fuse/store-ahead.ts';
 import { eventfd } from '../system/libc.ts';
 import type { ShownCopies } from './messages.ts';
+import type { ServedTree } from './served-tree.ts';
 import { BrowseThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service:browse');
@@ -14,26 +15,20 @@ const THREADS = 2;
 const REPLACEMENTS_MAX = 10;
 
 /** The tree of shadow copies: its mount, and the threads that serve it. */
-export class BrowseMount {
-	/** Resolves when nobody serves the mount any more. */
+export class BrowseMount implements ServedTree {
 	readonly ended: Promise<void>;
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
 	readonly #threads = new Set<BrowseThread>();
 	readonly #ahead = createStoreAheadShare();
 	readonly #aheadFd = eventfd();
-	readonly #replayJournal: boolean;
 	#started = 0;
 	#shown: ShownCopies;
 	#replacements = 0;
 	#onEnded!: () => void;
 
-	constructor(
-		options: { mountPoint: string; source: string; allowOther: boolean; replayJournal: boolean },
-		shown: ShownCopies,
-	) {
+	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, shown: ShownCopies) {
 		this.mountPoint = options.mountPoint;
-		this.#replayJournal = options.replayJournal;
 		this.#shown = shown;
 		this.#mount = mountFuse({ ...options, root: 'directory', readOnly: true });
 		raiseReadAhead(this.#mount.majorMinor);
@@ -43,7 +38,6 @@ export class BrowseMount {
 		for (let i = 0; i < THREADS; i++) this.#startThread();
 	}
 
-	/** From its return on the tree has these copies and no others. */
 	async show(shown: ShownCopies): Promise<void> {
 		const gone = this.#shown.copies.filter(({ number }) => !shown.copies.some((copy) => copy.number === number));
 		this.#shown = shown;
@@ -52,7 +46,6 @@ export class BrowseMount {
 		invalidateInode(this.#mount.fd, ROOT_NODE);
 	}
 
-	/** Errors: refused `mount-busy` where somebody uses it and `detach` is not set. */
 	unmount(options: { detach: boolean }): void {
 		unmount(this.mountPoint, options);
 	}
@@ -64,7 +57,6 @@ export class BrowseMount {
 			ahead: this.#ahead,
 			threadNumber: ++this.#started,
 			aheadFd: this.#aheadFd,
-			replayJournal: this.#replayJournal,
 		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {

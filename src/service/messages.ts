@@ -69,6 +69,8 @@ export interface BrowsableCopy {
 export interface ShownCopies {
 	readonly copies: readonly BrowsableCopy[];
 	readonly changedAtMs: number;
+	/** False: as they lie on the disk. */
+	readonly replayJournal: boolean;
 }
 
 export interface BrowseThreadSetup {
@@ -80,8 +82,6 @@ export interface BrowseThreadSetup {
 	readonly threadNumber: number;
 	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
 	readonly aheadFd: number;
-	/** False: copies are shown as they lie on the disk. */
-	readonly replayJournal: boolean;
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };
