@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults,race,kills
+PHASES ?= cuts,faults,race,kills,databases
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
