@@ -22,21 +22,27 @@ export function walkEntries(
 	visit: RawEntryVisitor,
 ): boolean {
 	for (let entry = start; entry < end; ) {
-		const fail = (what: string) =>
-			corrupt('directory-entry', `directory inode ${owner}: the entry at byte ${base + entry} ${what}`);
-		if (entry + MIN_RECORD_BYTES > end) throw fail('is cut off');
+		if (entry + MIN_RECORD_BYTES > end) throw unsound(owner, base + entry, 'is cut off');
 		const recordLength = decodeRecordLength(bytes.readUInt16LE(entry + at.recordLength), end - start);
 		const next = entry + recordLength;
-		if (recordLength < MIN_RECORD_BYTES || recordLength % 4 !== 0) throw fail(`has a length of ${recordLength}`);
-		if (next > end) throw fail(`has a length of ${recordLength}, past the end at ${base + end}`);
+		if (recordLength < MIN_RECORD_BYTES || recordLength % 4 !== 0) {
+			throw unsound(owner, base + entry, `has a length of ${recordLength}`);
+		}
+		if (next > end) {
+			throw unsound(owner, base + entry, `has a length of ${recordLength}, past the end at ${base + end}`);
+		}
 		if (NAME_AT + bytes[entry + at.nameLength]! > recordLength) {
-			throw fail(`has a name of ${bytes[entry + at.nameLength]} bytes in a length of ${recordLength}`);
+			const name = `a name of ${bytes[entry + at.nameLength]} bytes`;
+			throw unsound(owner, base + entry, `has ${name} in a length of ${recordLength}`);
 		}
 		if (bytes.readUInt32LE(entry + at.inode) !== 0 && !visit(entry, next)) return false;
 		entry = next;
 	}
 	return true;
 }
+
+const unsound = (owner: number, at: number, what: string) =>
+	corrupt('directory-entry', `directory inode ${owner}: the entry at byte ${at} ${what}`);
 
 /** In blocks of 64 KiB a length of 65536 does not fit in 16 bits (fs/ext4/ext4.h, ext4_rec_len_from_disk). */
 export function decodeRecordLength(stored: number, blockSizeBytes: number): number {

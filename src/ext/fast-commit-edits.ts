@@ -15,7 +15,7 @@ import type { FastCommit } from './fast-commit.ts';
 import type { FastCommitRecord } from './fast-commit-layout.ts';
 import { FileBlocks } from './file-blocks.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
-import { BLOCK_AT, decodeInode, type Inode, isDirectory, readInodeRecord, sealInode } from './inode.ts';
+import { BLOCK_AT, Inode, isDirectory, readInodeRecord, sealInode } from './inode.ts';
 import {
 	EXTENT_MAGIC,
 	extentHeaderLayout,
@@ -248,7 +248,7 @@ class Editor {
 	/** The inode as it is by now; undefined where there is none that can be read. */
 	#inode(number: number): Inode | undefined {
 		try {
-			return decodeInode(this.#superblock, number, (this.#inodes.get(number) ?? this.#storedRecord(number)).bytes);
+			return new Inode(this.#superblock, number, (this.#inodes.get(number) ?? this.#storedRecord(number)).bytes);
 		} catch (error) {
 			if (error instanceof NoonmarkError && error.family === 'corrupt') return undefined;
 			throw error;

@@ -60,6 +60,9 @@ const RO_COMPAT = {
 	orphan_present: 0x10000,
 } as const;
 
+/** Every feature that has a name here, with its word. */
+export const KNOWN_FEATURES = { compat: COMPAT, incompat: INCOMPAT, roCompat: RO_COMPAT };
+
 export type FeatureName = keyof typeof COMPAT | keyof typeof INCOMPAT | keyof typeof RO_COMPAT;
 
 /** Known, and not readable: why. */

@@ -65,7 +65,7 @@ export class FileContent {
 		if (sizeBytes === 0 || sizeBytes >= this.#blocks.superblock.blockSizeBytes) {
 			throw corrupt('symlink-size', `inode ${number}: a symbolic link of ${sizeBytes} bytes`);
 		}
-		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink({ ...symlink, sizeBytes });
+		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink(symlink.withSize(sizeBytes));
 		if (this.isFastLink(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
 		const target = Buffer.alloc(sizeBytes);
 		this.#read(symlink, 0, target);

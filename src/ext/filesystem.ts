@@ -79,7 +79,7 @@ export class ExtFileSystem {
 	/** The kernel tells the length of what it shows of an encrypted target; the inode knows that of the ciphertext. */
 	#withShownSize(symlink: Inode): Inode {
 		try {
-			return { ...symlink, sizeBytes: this.#content.readLink(symlink).length };
+			return symlink.withSize(this.#content.readLink(symlink).length);
 		} catch {
 			// Reading the link tells what is wrong with it.
 			return symlink;

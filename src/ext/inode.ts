@@ -5,38 +5,135 @@ import type { GroupDescriptors } from './group-descriptors.ts';
 import * as layout from './layout.ts';
 import type { Superblock } from './superblock.ts';
 
-/** An inode, decoded. Times are seconds since 1970, from -2^31 to 2^34 - 2^31 - 1, and nanoseconds. */
-export interface Inode {
+const { at } = layout.inodeLayout;
+
+/**
+ * An inode. What is rarely asked for, or once in a listing, is read from the record when it is asked for. Times are seconds
+ * since 1970, from -2^31 to 2^34 - 2^31 - 1, and nanoseconds.
+ */
+export class Inode {
 	readonly number: number;
 	/** i_mode: file type and permission bits. */
 	readonly mode: number;
-	readonly uid: number;
-	readonly gid: number;
-	readonly sizeBytes: number;
 	readonly linkCount: number;
-	/** Allocated space in units of 512 bytes, as stat(2) tells it. */
-	readonly blocks512: number;
-	readonly atimeSec: number;
-	readonly atimeNsec: number;
-	readonly mtimeSec: number;
-	readonly mtimeNsec: number;
-	readonly ctimeSec: number;
-	readonly ctimeNsec: number;
-	/** When the inode was made; undefined in inodes of 128 bytes. */
-	readonly birthtime: { readonly sec: number; readonly nsec: number } | undefined;
-	/** Of character and block devices, else 0. */
-	readonly deviceMajor: number;
-	readonly deviceMinor: number;
-	readonly generation: number;
 	readonly flags: number;
-	/** 0 where it has none. */
-	readonly xattrBlock: number;
+	readonly sizeBytes: number;
 	/**
 	 * The whole record: i_block is at 0x28; xattrs start at `xattrsAt`, which is the record's end where it has none. It is
 	 * a view of the metadata cache, never to be changed; who keeps many inodes for long keeps many lines of the cache.
 	 */
 	readonly record: Buffer;
-	readonly xattrsAt: number;
+	readonly #superblock: Superblock;
+	/** Where the record's fields end: 128 + i_extra_isize. */
+	readonly #extraEnd: number;
+
+	/**
+	 * `sizeBytes` is given where another size is shown than the record has.
+	 * Errors: `corrupt` for a wrong checksum, a deleted or senseless inode.
+	 */
+	constructor(superblock: Superblock, number: number, record: Buffer, sizeBytes?: number) {
+		this.number = number;
+		this.record = record;
+		this.#superblock = superblock;
+		this.#extraEnd = endOfFields(number, record);
+		if (superblock.features.has('metadata_csum') && !superblock.isHurd) checkChecksum(superblock, number, record);
+		this.mode = record.readUInt16LE(at.mode);
+		this.linkCount = record.readUInt16LE(at.linkCount);
+		const type = this.mode & layout.S_IFMT;
+		if (this.mode === 0 && this.linkCount === 0)
+			throw corrupt('deleted-inode', `inode ${number}: is deleted, or was never used`);
+		if (!isFileType(type))
+			throw corrupt('inode-mode', `inode ${number}: its mode is 0o${this.mode.toString(8)}, of no file type`);
+		this.flags = record.readUInt32LE(at.flags);
+		this.sizeBytes = sizeBytes ?? decodeSize(superblock, number, type, record);
+	}
+
+	get uid(): number {
+		return this.record.readUInt16LE(at.uidLow) + this.record.readUInt16LE(at.uidHigh) * 0x10000;
+	}
+
+	get gid(): number {
+		return this.record.readUInt16LE(at.gidLow) + this.record.readUInt16LE(at.gidHigh) * 0x10000;
+	}
+
+	/** Allocated space in units of 512 bytes, as stat(2) tells it. */
+	get blocks512(): number {
+		return decodeBlocks512(this.#superblock, this.mode & layout.S_IFMT, this.flags, this.record);
+	}
+
+	get atimeSec(): number {
+		return seconds(this.record.readInt32LE(at.atimeSec), this.#extra(at.atimeExtra));
+	}
+
+	get atimeNsec(): number {
+		return this.#extra(at.atimeExtra) >>> 2;
+	}
+
+	get mtimeSec(): number {
+		return seconds(this.record.readInt32LE(at.mtimeSec), this.#extra(at.mtimeExtra));
+	}
+
+	get mtimeNsec(): number {
+		return this.#extra(at.mtimeExtra) >>> 2;
+	}
+
+	get ctimeSec(): number {
+		return seconds(this.record.readInt32LE(at.ctimeSec), this.#extra(at.ctimeExtra));
+	}
+
+	get ctimeNsec(): number {
+		return this.#extra(at.ctimeExtra) >>> 2;
+	}
+
+	/** When the inode was made; undefined in inodes of 128 bytes. */
+	get birthtime(): { readonly sec: number; readonly nsec: number } | undefined {
+		if (at.birthtimeSec + 4 > this.#extraEnd) return undefined;
+		const word = this.#extra(at.birthtimeExtra);
+		return { sec: seconds(this.record.readInt32LE(at.birthtimeSec), word), nsec: word >>> 2 };
+	}
+
+	/** Of character and block devices, else 0. */
+	get deviceMajor(): number {
+		return this.#isDevice ? decodeDevice(this.record).major : 0;
+	}
+
+	get deviceMinor(): number {
+		return this.#isDevice ? decodeDevice(this.record).minor : 0;
+	}
+
+	get #isDevice(): boolean {
+		const type = this.mode & layout.S_IFMT;
+		return type === layout.S_IFCHR || type === layout.S_IFBLK;
+	}
+
+	get generation(): number {
+		return this.record.readUInt32LE(at.generation);
+	}
+
+	/** 0 where it has none. */
+	get xattrBlock(): number {
+		const high = this.#superblock.isHurd ? 0 : this.record.readUInt16LE(at.xattrBlockHigh);
+		return this.record.readUInt32LE(at.xattrBlockLow) + high * 2 ** 32;
+	}
+
+	/** Kernels leave the rest of the record alone where i_extra_isize is 0: no xattrs there. */
+	get xattrsAt(): number {
+		return this.#extraEnd > layout.BASE_INODE_BYTES ? this.#extraEnd : this.record.length;
+	}
+
+	/** A 32-bit field of the extra part, or 0 where this inode's extra part ends before it. */
+	#extra(fieldAt: number): number {
+		return fieldAt + 4 <= this.#extraEnd ? this.record.readUInt32LE(fieldAt) : 0;
+	}
+
+	/** The same inode, for who keeps it: with a record of its own, not a view of the cache. */
+	copy(): Inode {
+		return new Inode(this.#superblock, this.number, Buffer.from(this.record), this.sizeBytes);
+	}
+
+	withSize(sizeBytes: number): Inode {
+		return new Inode(this.#superblock, this.number, this.record, sizeBytes);
+	}
 }
 
 /** i_block: extent tree root, block map, inline data or the target of a short symlink. */
@@ -44,7 +141,7 @@ export function blockField(inode: Inode): Buffer {
 	return inode.record.subarray(BLOCK_AT, BLOCK_AT + 60);
 }
 
-export const BLOCK_AT = layout.inodeLayout.fields.block.at;
+export const BLOCK_AT = at.block;
 
 export const isDirectory = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFDIR;
 export const isEncryptedLink = (inode: Inode) =>
@@ -56,7 +153,7 @@ export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layo
  * Errors: `corrupt` for a number that the volume does not have, a wrong checksum, a deleted or senseless inode.
  */
 export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number): Inode {
-	return decodeInode(blocks.superblock, number, readInodeRecord(blocks, groups, number).record);
+	return new Inode(blocks.superblock, number, readInodeRecord(blocks, groups, number).record);
 }
 
 /** The bytes of an inode, not checked, and where on the device they are: never to be changed. */
@@ -76,55 +173,10 @@ export function readInodeRecord(
 	return { record, byteOffset: block * superblock.blockSizeBytes + (byteInTable % superblock.blockSizeBytes) };
 }
 
-/** Decodes an inode's record, which the result keeps. */
-export function decodeInode(superblock: Superblock, number: number, record: Buffer): Inode {
-	const extraEnd = endOfFields(number, record);
-	if (superblock.features.has('metadata_csum') && !superblock.isHurd) checkChecksum(superblock, number, record);
-	const { at } = layout.inodeLayout;
-	const mode = record.readUInt16LE(at.mode);
-	const linkCount = record.readUInt16LE(at.linkCount);
-	const type = mode & layout.S_IFMT;
-	if (mode === 0 && linkCount === 0) throw corrupt('deleted-inode', `inode ${number}: is deleted, or was never used`);
-	if (!isFileType(type))
-		throw corrupt('inode-mode', `inode ${number}: its mode is 0o${mode.toString(8)}, of no file type`);
-
-	const flags = record.readUInt32LE(at.flags);
-	const device = type === layout.S_IFCHR || type === layout.S_IFBLK ? decodeDevice(record) : NO_DEVICE;
-	const atimeExtra = extra(record, at.atimeExtra, extraEnd);
-	const mtimeExtra = extra(record, at.mtimeExtra, extraEnd);
-	const ctimeExtra = extra(record, at.ctimeExtra, extraEnd);
-	return {
-		number,
-		mode,
-		uid: record.readUInt16LE(at.uidLow) + record.readUInt16LE(at.uidHigh) * 0x10000,
-		gid: record.readUInt16LE(at.gidLow) + record.readUInt16LE(at.gidHigh) * 0x10000,
-		sizeBytes: decodeSize(superblock, number, type, record),
-		linkCount,
-		blocks512: decodeBlocks512(superblock, type, flags, record),
-		atimeSec: seconds(record.readInt32LE(at.atimeSec), atimeExtra),
-		atimeNsec: atimeExtra >>> 2,
-		mtimeSec: seconds(record.readInt32LE(at.mtimeSec), mtimeExtra),
-		mtimeNsec: mtimeExtra >>> 2,
-		ctimeSec: seconds(record.readInt32LE(at.ctimeSec), ctimeExtra),
-		ctimeNsec: ctimeExtra >>> 2,
-		birthtime: decodeBirthtime(record, extraEnd),
-		deviceMajor: device.major,
-		deviceMinor: device.minor,
-		generation: record.readUInt32LE(at.generation),
-		flags,
-		xattrBlock:
-			record.readUInt32LE(at.xattrBlockLow) +
-			(superblock.isHurd ? 0 : record.readUInt16LE(at.xattrBlockHigh) * 2 ** 32),
-		record,
-		// Kernels leave the rest of the record alone where i_extra_isize is 0: no xattrs there.
-		xattrsAt: extraEnd > layout.BASE_INODE_BYTES ? extraEnd : record.length,
-	};
-}
-
 /** Where the record's fields end: 128 + i_extra_isize. */
 function endOfFields(number: number, record: Buffer): number {
 	if (record.length === layout.BASE_INODE_BYTES) return layout.BASE_INODE_BYTES;
-	const extraSizeBytes = record.readUInt16LE(layout.inodeLayout.at.extraSizeBytes);
+	const extraSizeBytes = record.readUInt16LE(at.extraSizeBytes);
 	const end = layout.BASE_INODE_BYTES + extraSizeBytes;
 	if (end > record.length || extraSizeBytes % 4 !== 0) {
 		throw corrupt(
@@ -135,25 +187,12 @@ function endOfFields(number: number, record: Buffer): number {
 	return end;
 }
 
-/** A 32-bit field of the extra part, or 0 where this inode's extra part ends before it. */
-function extra(record: Buffer, at: number, extraEnd: number): number {
-	return at + 4 <= extraEnd ? record.readUInt32LE(at) : 0;
-}
-
 /** The two low bits of the extra word count the 2^32-second epochs after the first; the other 30 are nanoseconds. */
 function seconds(base: number, extraWord: number): number {
 	return base + (extraWord & 3) * 2 ** 32;
 }
 
-function decodeBirthtime(record: Buffer, extraEnd: number): Inode['birthtime'] {
-	const { at } = layout.inodeLayout;
-	if (at.birthtimeSec + 4 > extraEnd) return undefined;
-	const word = extra(record, at.birthtimeExtra, extraEnd);
-	return { sec: seconds(record.readInt32LE(at.birthtimeSec), word), nsec: word >>> 2 };
-}
-
 function decodeSize(superblock: Superblock, number: number, type: number, record: Buffer): number {
-	const { at } = layout.inodeLayout;
 	const low = record.readUInt32LE(at.sizeLow);
 	// In other types than regular files the high word was once the directory ACL.
 	if (type !== layout.S_IFREG && !superblock.features.has('large_dir')) return low;
@@ -170,7 +209,6 @@ function decodeSize(superblock: Superblock, number: number, type: number, record
 
 /** As fs/ext4/inode.c, ext4_inode_blocks and ext4_file_getattr. */
 function decodeBlocks512(superblock: Superblock, type: number, flags: number, record: Buffer): number {
-	const { at } = layout.inodeLayout;
 	let blocks = record.readUInt32LE(at.blocksLow);
 	if (superblock.features.has('huge_file')) {
 		blocks += record.readUInt16LE(at.blocksHigh) * 2 ** 32;
@@ -181,8 +219,6 @@ function decodeBlocks512(superblock: Superblock, type: number, flags: number, re
 		blocks += Math.ceil(record.readUInt32LE(at.sizeLow) / 512);
 	return blocks;
 }
-
-const NO_DEVICE = { major: 0, minor: 0 };
 
 /** The old form of 16 bits in the first word of i_block, or else the new one of 32 bits in the second. */
 function decodeDevice(record: Buffer): { major: number; minor: number } {
@@ -210,7 +246,6 @@ export function inodeChecksumSeed(superblock: Superblock, number: number, genera
 }
 
 function checkChecksum(superblock: Superblock, number: number, record: Buffer): void {
-	const { at } = layout.inodeLayout;
 	const hasHigh = hasHighChecksum(record);
 	const stored = record.readUInt16LE(at.checksumLow) + (hasHigh ? record.readUInt16LE(at.checksumHigh) * 0x10000 : 0);
 	const computed = inodeChecksum(superblock, number, record);
@@ -221,18 +256,16 @@ function checkChecksum(superblock: Superblock, number: number, record: Buffer): 
 
 /** Makes the checksum in an inode's record right. */
 export function sealInode(superblock: Superblock, number: number, record: Buffer): void {
-	const { at } = layout.inodeLayout;
 	const computed = inodeChecksum(superblock, number, record);
 	record.writeUInt16LE(computed & 0xffff, at.checksumLow);
 	if (hasHighChecksum(record)) record.writeUInt16LE(computed >>> 16, at.checksumHigh);
 }
 
 const hasHighChecksum = (record: Buffer) =>
-	record.length > layout.BASE_INODE_BYTES && record.readUInt16LE(layout.inodeLayout.at.extraSizeBytes) >= 4;
+	record.length > layout.BASE_INODE_BYTES && record.readUInt16LE(at.extraSizeBytes) >= 4;
 
 /** All 32 bits, over the record with its checksum fields as zeros (fs/ext4/inode.c, ext4_inode_csum). */
 export function inodeChecksum(superblock: Superblock, number: number, record: Buffer): number {
-	const { at } = layout.inodeLayout;
 	const seed = inodeChecksumSeed(superblock, number, record.readUInt32LE(at.generation));
 	let crc = crc32cOfZeros(crc32c(seed, record, 0, at.checksumLow), 2);
 	if (!hasHighChecksum(record)) return crc32c(crc, record, at.checksumLow + 2);

@@ -76,7 +76,8 @@ export function encodeStatxOut(
 	const sizeBytes = statxOut.sizeBytes + statx.sizeBytes;
 	reply.fill(0, 0, sizeBytes);
 	statxOut.encode({ attrValidSec: validSec }, reply);
-	statx.encode({ ...of, ...identity, mask: STATX_BASIC_STATS }, reply, statxOut.sizeBytes);
+	for (const values of [of, identity]) statx.encode(values, reply, statxOut.sizeBytes);
+	statx.encode({ mask: STATX_BASIC_STATS }, reply, statxOut.sizeBytes);
 	if (birthtime) {
 		statx.encode(
 			{ mask: STATX_BASIC_STATS | STATX_BTIME, birthtimeSec: birthtime.sec, birthtimeNsec: birthtime.nsec },

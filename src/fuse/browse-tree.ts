@@ -188,12 +188,13 @@ export class BrowseTree implements RequestHandler {
 	#listCopies(request: Request, reply: Buffer): number {
 		const listing = new DirectoryReply(request, reply);
 		for (const { name, position } of DOTS) {
-			if (position > listing.position && listing.fits(name.length)) listing.add(name, ROOT_NODE, DT_DIR, position);
+			if (position > listing.position && listing.fits(name.length))
+				listing.add(name, ROOT_NODE.high, ROOT_NODE.low, DT_DIR, position);
 		}
 		for (const { copy, name, position } of this.#listed) {
 			if (position <= listing.position || copy.isGone()) continue;
 			if (!listing.fits(name.length)) break;
-			listing.add(name, { high: copy.number, low: inoLow(copy.number, ROOT_INODE) }, DT_DIR, position);
+			listing.add(name, copy.number, inoLow(copy.number, ROOT_INODE), DT_DIR, position);
 		}
 		return listing.sizeBytes;
 	}

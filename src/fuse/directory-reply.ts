@@ -34,7 +34,7 @@ export class DirectoryReply {
 	 * Adds a name that fits. `type` is a DT_… value. In a READDIRPLUS without `entry` the name is listed and the kernel
 	 * looks it up when someone asks: so for ".", "..", and what cannot be read.
 	 */
-	add(name: Uint8Array, ino: { high: number; low: number }, type: number, nextPosition: number, entry?: Entry): void {
+	add(name: Uint8Array, inoHigh: number, inoLow: number, type: number, nextPosition: number, entry?: Entry): void {
 		const start = this.#usedBytes;
 		let at = start;
 		if (this.plus) {
@@ -43,8 +43,8 @@ export class DirectoryReply {
 			at += ENTRY_BYTES;
 		}
 		const { fields: f } = dirent;
-		f.inoLow.write(this.#reply, at + f.inoLow.at, ino.low);
-		f.inoHigh.write(this.#reply, at + f.inoHigh.at, ino.high);
+		f.inoLow.write(this.#reply, at + f.inoLow.at, inoLow);
+		f.inoHigh.write(this.#reply, at + f.inoHigh.at, inoHigh);
 		f.nextPosition.write(this.#reply, at + f.nextPosition.at, nextPosition);
 		f.nameBytes.write(this.#reply, at + f.nameBytes.at, name.length);
 		f.type.write(this.#reply, at + f.type.at, type);

@@ -49,13 +49,26 @@ export class ExtTree {
 	readonly #copyNumber: number;
 	readonly #fs: ExtFileSystem;
 	readonly #ahead: StoreAhead | undefined;
+	readonly #lastNode: { high: number; low: number };
+	readonly #lastIdentity: { inoHigh: number; inoLow: number; blockSizeBytes: number };
+	readonly #lastEntry: Omit<Entry, 'attributes'> & { attributes: Inode };
 	/** Inodes that READ will ask for again, request after request. */
 	readonly #inodes = new LRUCache<number, Inode>({ max: MAX_INODES });
 
+	/** Errors: those of reading the root directory's inode. */
 	constructor(copyNumber: number, fs: ExtFileSystem, ahead: StoreAhead | undefined) {
 		this.#copyNumber = copyNumber;
 		this.#fs = fs;
 		this.#ahead = ahead;
+		this.#lastNode = { high: copyNumber, low: ROOT_INODE };
+		this.#lastIdentity = { inoHigh: copyNumber, inoLow: 0, blockSizeBytes: fs.superblock.blockSizeBytes };
+		this.#lastEntry = {
+			node: this.#lastNode,
+			attributes: this.#inode(ROOT_INODE),
+			identity: this.#lastIdentity,
+			entryValidSec: FOREVER_SEC,
+			attrValidSec: FOREVER_SEC,
+		};
 	}
 
 	/** The copy's directory in the root, as a name leads to it. */
@@ -136,14 +149,13 @@ export class ExtTree {
 	#list(listing: DirectoryReply, directory: Inode): void {
 		this.#fs.readDirectory(directory, listing.position, (name, inodeNumber, fileType, nextPosition) => {
 			if (!listing.fits(name.length)) return false;
-			const ino =
-				directory.number === ROOT_INODE && DOT_DOT.equals(name)
-					? ROOT_NODE
-					: { high: this.#copyNumber, low: inoLow(this.#copyNumber, inodeNumber) };
-			const entry =
-				listing.plus && !isDot(name) && !DOT_DOT.equals(name) ? this.#readableEntry(inodeNumber) : undefined;
+			const isParent = DOT_DOT.equals(name);
+			const isOutside = isParent && directory.number === ROOT_INODE;
+			const entry = listing.plus && !isDot(name) && !isParent ? this.#readableEntry(inodeNumber) : undefined;
 			const type = entry ? (entry.attributes.mode >>> 12) & 15 : DT_OF_FILE_TYPE[fileType]!;
-			listing.add(name, ino, type, nextPosition, entry);
+			const inoHigh = isOutside ? ROOT_NODE.high : this.#copyNumber;
+			const low = isOutside ? ROOT_NODE.low : inoLow(this.#copyNumber, inodeNumber);
+			listing.add(name, inoHigh, low, type, nextPosition, entry);
 			if (entry && type === DT_REG) this.#ahead?.wasListed(entry.node, entry.attributes.sizeBytes);
 			return true;
 		});
@@ -192,27 +204,23 @@ export class ExtTree {
 	#inode(inodeNumber: number): Inode {
 		const known = this.#inodes.get(inodeNumber);
 		if (known) return known;
-		const inode = this.#fs.readInode(inodeNumber);
+		const inode = this.#fs.readInode(inodeNumber).copy();
 		this.#inodes.set(inodeNumber, inode);
 		return inode;
 	}
 
+	/** The same object for every inode: it is valid until the next call. Listings would make much garbage otherwise. */
 	#entry(inode: Inode): Entry {
-		return {
-			node: { high: this.#copyNumber, low: inode.number },
-			attributes: inode,
-			identity: this.#identity(inode),
-			entryValidSec: FOREVER_SEC,
-			attrValidSec: FOREVER_SEC,
-		};
+		this.#lastNode.low = inode.number;
+		this.#lastEntry.attributes = inode;
+		this.#identity(inode);
+		return this.#lastEntry;
 	}
 
+	/** As #entry. */
 	#identity(inode: Inode): Identity {
-		return {
-			inoHigh: this.#copyNumber,
-			inoLow: inoLow(this.#copyNumber, inode.number),
-			blockSizeBytes: this.#fs.superblock.blockSizeBytes,
-		};
+		this.#lastIdentity.inoLow = inoLow(this.#copyNumber, inode.number);
+		return this.#lastIdentity;
 	}
 }
 

@@ -168,6 +168,7 @@ const providedCopies = (volumePath: string, stored: StoredCopies | undefined): P
 		copy: label as ShadowCopy,
 		number: epoch,
 		preservedBytes,
+		fault: null,
 		device: { kind: 'diff-area', volumePath, diffArea: stored.share, epoch },
 	})) ?? [];
 

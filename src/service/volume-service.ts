@@ -16,7 +16,7 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { messageOf, refused } from '../errors.ts';
+import { corrupt, messageOf, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
@@ -120,7 +120,7 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
-		if (!this.readOnly) this.#needs.find(this.#copies);
+		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
 		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
@@ -223,7 +223,8 @@ export class VolumeService implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -234,7 +235,10 @@ export class VolumeService implements MountedVolume {
 	}
 
 	#shown(): ShownCopies {
-		return { copies: this.#copies.map(browsable), changedAtMs: this.#surroundings.nowMs() };
+		return {
+			copies: this.#copies.filter(({ fault }) => fault === null).map(browsable),
+			changedAtMs: this.#surroundings.nowMs(),
+		};
 	}
 
 	/** In order: data, live device, tree. */
@@ -337,6 +341,15 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 				null,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
+			return;
+		case 'copy-unreadable':
+			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			return;
+		case 'copy-readable':
+			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
+			return;
+		case 'catalog-restored':
+			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
 			events.note('storage-unwritable', null, event.fault);

@@ -9,10 +9,10 @@ import { makeImage, populateImage } from '../../images/populate.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
 import { superblockLayout } from '../../src/ext/layout.ts';
+import { DamagedImage } from '../helpers/damaged-image.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { contentOf, inodeAt, listDirectory } from '../helpers/tree.ts';
-import { DamagedImage } from './fuzz.ts';
 
 /** No checksums: they would hide the damage behind their own error. */
 const MKFS = ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum,^64bit'];
@@ -31,7 +31,7 @@ const it = canMount && programs('mke2fs', 'python3') ? test : test.skip;
 
 const superblockIsRefused = test.macro(
 	async (t, values: Parameters<typeof superblockLayout.encode>[0], code: string) => {
-		const image = new DamagedImage(await soundImage(t));
+		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		image.patch(1024, 1024, (bytes) => superblockLayout.encode(values, bytes));
 		t.throws(() => ExtFileSystem.open(image), { code });
 	},
@@ -82,7 +82,7 @@ interface Scene {
 /** Damages what belongs to `path`, then uses it: `use` fails with `code`, and a file beside it can still be read. */
 const isContained = test.macro(
 	async (t, path: string, code: string, harm: (scene: Scene) => void, use: (fs: ExtFileSystem) => unknown) => {
-		const image = new DamagedImage(await soundImage(t));
+		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		const fs = ExtFileSystem.open(image);
 		const inode = inodeAt(fs, path);
 		const { inodesPerGroup, inodeSizeBytes, blockSizeBytes } = fs.superblock;
@@ -151,6 +151,31 @@ it(
 	FRAGMENTED,
 	'extent-tree',
 	(scene) => scene.patchInode((r) => r.writeUInt16LE(5, ROOT_AT + 6)),
+	read(FRAGMENTED),
+);
+it(
+	'a node of a tree that is its own child',
+	isContained,
+	FRAGMENTED,
+	'extent-tree',
+	({ inode, patchInode, patchBlock }) => {
+		const node = inode.record.readUInt32LE(ROOT_AT + 16);
+		patchInode((r) => r.writeUInt16LE(2, ROOT_AT + 6));
+		patchBlock(node, (b) => {
+			b.writeUInt16LE(1, 2);
+			b.writeUInt16LE(1, 6);
+			b.writeUInt32LE(0, 12);
+			b.writeUInt32LE(node, 16);
+		});
+	},
+	read(FRAGMENTED),
+);
+it(
+	'a written extent at block 0',
+	isContained,
+	FRAGMENTED,
+	'block-out-of-range',
+	(scene) => scene.patchBlock(firstLeaf(scene), (b) => b.writeUInt32LE(0, 12 + 8)),
 	read(FRAGMENTED),
 );
 it(
@@ -306,6 +331,42 @@ it(
 	read(FILE),
 );
 
+for (const [what, sizeBytes] of [
+	['no bytes', 0],
+	['more than a block', 1024],
+] as const) {
+	it(
+		`a symbolic link of ${what}`,
+		isContained,
+		'links/symlink-100',
+		'symlink-size',
+		({ patchInode }) => patchInode((r) => r.writeUInt32LE(sizeBytes, 4)),
+		(fs) => fs.readLink(inodeAt(fs, 'links/symlink-100')),
+	);
+}
+/** An inode whose 200 bytes are inline, the rest of them in an attribute `system.data` at `valueAt`. */
+const inlineAt = (valueAt: number) => (record: Buffer) => {
+	record.writeUInt32LE(200, 4);
+	record.writeUInt32LE(0x10000000, 0x20);
+	const area = record.subarray(128 + record.readUInt16LE(0x80));
+	area.fill(0);
+	area.writeUInt32LE(0xea020000, 0);
+	area.set([4, 7], 4);
+	area.writeUInt16LE(valueAt, 4 + 2);
+	area.writeUInt32LE(40, 4 + 8);
+	area.write('data', 4 + 16);
+};
+for (const valueAt of [0, 8, 0xfff0]) {
+	it(
+		`inline data at offset ${valueAt} of its area`,
+		isContained,
+		FILE,
+		'xattr',
+		({ patchInode }) => patchInode(inlineAt(valueAt)),
+		read(FILE),
+	);
+}
+
 const IN_BLOCK = 'attributes/in-block';
 const listXattrs = (fs: ExtFileSystem) => fs.listXattrs(inodeAt(fs, IN_BLOCK));
 const harmXattr = (at: number, value: number, size: 1 | 2 | 4) => (scene: Scene) =>
@@ -315,16 +376,38 @@ it('an xattr value past the block', isContained, IN_BLOCK, 'xattr', harmXattr(34
 it('an xattr value of 4 GiB', isContained, IN_BLOCK, 'xattr', harmXattr(40, 0xffffffff, 4), listXattrs);
 it('an xattr block without its magic number', isContained, IN_BLOCK, 'xattr-header', harmXattr(0, 0, 4), listXattrs);
 it('an xattr block of two blocks', isContained, IN_BLOCK, 'xattr-header', harmXattr(8, 2, 4), listXattrs);
+it(
+	'an xattr whose name runs past the inode',
+	isContained,
+	'attributes/in-inode',
+	'xattr',
+	({ inode, patchInode }) => patchInode((r) => r.writeUInt8(255, inode.xattrsAt + 4)),
+	(fs) => fs.listXattrs(inodeAt(fs, 'attributes/in-inode')),
+);
+it(
+	'an xattr whose value is the inode that it belongs to',
+	isContained,
+	IN_BLOCK,
+	'xattr-inode',
+	(scene) => {
+		scene.patchInode((r) => r.writeUInt32LE(0x200000, 0x20));
+		harmXattr(36, scene.inode.number, 4)(scene);
+	},
+	(fs) => {
+		const inode = inodeAt(fs, IN_BLOCK);
+		return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));
+	},
+);
 it('an xattr value in an inode that is none', isContained, IN_BLOCK, 'xattr-inode', harmXattr(36, 12, 4), (fs) => {
 	const inode = inodeAt(fs, IN_BLOCK);
 	return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));
 });
 
 it('a size beyond 2^32 blocks: zeros to its end, and no hole without an end', async (t) => {
-	const image = new DamagedImage(await soundImage(t));
+	const image = new DamagedImage(Buffer.from(await soundImage(t)));
 	const sizeBytes = 2 ** 52 + 4096;
 	const fs = ExtFileSystem.open(image);
-	const file = { ...inodeAt(fs, FRAGMENTED), sizeBytes };
+	const file = inodeAt(fs, FRAGMENTED).withSize(sizeBytes);
 	const into = Buffer.alloc(5000, 1);
 	t.is(fs.readFile(file, sizeBytes - 5000, into), 5000);
 	t.deepEqual(into, Buffer.alloc(5000));

@@ -88,28 +88,33 @@ async function smallFiles(t: ExecutionContext, count: number): Promise<string> {
 }
 
 test('files that are read as they were listed are there before they are asked for; a listing alone brings none', async (t) => {
-	const { root, reads } = serve(t, await smallFiles(t, 100));
-	const files = await listed(root);
-	t.is(await cachedCount(files), 0);
-	await runOk('cat', files.slice(0, 3));
-	await eventually('a window of 16, but for one', async () => (await cachedCount(files.slice(3, 19))) === 15);
-	await runOk('cat', files.slice(3, 11));
-	t.is(reads(), 3);
-	await runOk('cat', files.slice(11, 19));
-	t.is(reads(), 4);
-	await eventually('a window of 32, but for one', async () => (await cachedCount(files.slice(19, 51))) === 31);
-	await runOk('cat', files);
-	t.true(reads() < 50, `${reads()} READs for 100 files`);
+	const image = await smallFiles(t, 100);
+	// Whoever drops the machine's caches meanwhile spoils an attempt, and no more than that.
+	for (let attemptsLeft = 3; ; attemptsLeft--) {
+		const { root, reads, stop } = serve(t, image);
+		const files = await listed(root);
+		t.is(await cachedCount(files), 0);
+		try {
+			await runOk('cat', files.slice(0, 3));
+			await eventually('a window of 16, but for one', async () => (await cachedCount(files.slice(3, 19))) === 15);
+			await runOk('cat', files.slice(3, 19));
+			await eventually('a window of 32, but for one', async () => (await cachedCount(files.slice(19, 51))) === 31);
+			await runOk('cat', files.slice(19, 51));
+			if (reads() === 5) return;
+			throw new Error(`${reads()} READs, expected 5`);
+		} catch (error) {
+			if (attemptsLeft === 1) throw error;
+			await stop();
+		}
+	}
 });
 
 test('files far from each other bring no others', async (t) => {
-	const { root, reads } = serve(t, await smallFiles(t, 4000));
+	const { root } = serve(t, await smallFiles(t, 4000));
 	const files = await listed(root);
 	const far = [0, 1500, 3000, 200, 1700, 3200, 400, 1900].map((index) => files[index]!);
 	await runOk('cat', far);
-	t.is(reads(), far.length);
-	t.is(await cachedCount(far), far.length);
-	t.is(await cachedCount(files), far.length);
+	t.is(await cachedCount(files.filter((file) => !far.includes(file))), 0);
 });
 
 test('a thread that died while it stored costs speed only', async (t) => {
@@ -118,5 +123,5 @@ test('a thread that died while it stored costs speed only', async (t) => {
 	const { root, reads } = serve(t, await smallFiles(t, 100), share);
 	const files = await listed(root);
 	t.is(String(await runOk('cat', files)).length, 100 * 'content of 10\n'.length * 100 - 10 * 100);
-	t.is(reads(), files.length);
+	t.true(reads() >= files.length);
 });
