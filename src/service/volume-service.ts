@@ -22,7 +22,6 @@ import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
-import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
@@ -33,6 +32,7 @@ import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
+import { type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service');
@@ -54,7 +54,7 @@ export class VolumeService implements MountedVolume {
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
 	readonly #needs: NeedReader;
-	#browse: BrowseMount | undefined;
+	#browse: ServedTree | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
 	#ending = false;
@@ -121,8 +121,8 @@ export class VolumeService implements MountedVolume {
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
 		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
-		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
-		this.#browse = new BrowseMount(options, this.#shown());
+		const { allowOther, transport } = plan;
+		this.#browse = await serveTree({ mountPoint: mountpoint, source: image, allowOther, transport }, this.#shown());
 	}
 
 	async lost(): Promise<string> {
