@@ -5,7 +5,7 @@ SECONDS ?= 60
 SEED ?= 1
 COPIES ?= 100
 STATES ?= 20000
-PHASES ?= cuts,faults,race,kills
+PHASES ?= cuts,faults,race,kills,databases
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
