@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the programs that the tests and the demo use as workloads and oracles, where they are missing (Debian, root).
+# With `databases`, those of the torture's last phase, too.
 set -eu
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -13,6 +14,10 @@ need setfacl acl
 need getfattr attr
 need sfdisk fdisk
 need python3 python3-minimal
+if [ "${1:-}" = databases ]; then
+	need sqlite3 sqlite3
+	[ -d /usr/lib/postgresql ] || missing="$missing postgresql"
+fi
 # For tests of the optional transport: where it cannot be had, they are skipped.
 optional=
 /sbin/ldconfig -p | grep -q 'libfuse\.so\.2 ' || optional=libfuse2
