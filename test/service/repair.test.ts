@@ -102,7 +102,7 @@ test('a missing segment: the copy is listed as unreadable with the reason, and c
 		{ name: second.name, state: 'created', fault: null },
 	]);
 	t.deepEqual((await runOk('ls', [volume.mountpoint])).toString(), `${second.name}\n`);
-	t.regex((await noonmark(['list', volume.image])).stdout.toString(), /cannot be read: .*is missing/);
+	t.regex((await noonmark(['list', volume.image])).stdout.toString(), /unreadable: .*is missing/);
 	t.regex((await noonmark(['events', volume.image])).stdout.toString(), /copy-unreadable .*segment is missing/);
 	t.like(await verified(t, volume, 5), [{ state: 'unreadable' }, { state: 'sound' }]);
 	await noonmarkJson(['unmount', volume.image]);
