@@ -13,6 +13,14 @@ const THREADS = 2;
 /** A thread that crashes is replaced; more often than this is no accident. */
 const REPLACEMENTS_MAX = 10;
 
+export interface BrowseMountOptions {
+	readonly mountPoint: string;
+	readonly source: string;
+	readonly allowOther: boolean;
+	/** For the metadata of all copies: each thread gets its share. */
+	readonly cacheBytes: number;
+}
+
 /** The tree of shadow copies: its mount, and the threads that serve it. */
 export class BrowseMount {
 	/** Resolves when nobody serves the mount any more. */
@@ -20,6 +28,7 @@ export class BrowseMount {
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
 	readonly #threads = new Set<BrowseThread>();
+	readonly #cacheBytes: number;
 	readonly #ahead = createStoreAheadShare();
 	readonly #aheadFd = eventfd();
 	#started = 0;
@@ -27,8 +36,9 @@ export class BrowseMount {
 	#replacements = 0;
 	#onEnded!: () => void;
 
-	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, shown: ShownCopies) {
+	constructor(options: BrowseMountOptions, shown: ShownCopies) {
 		this.mountPoint = options.mountPoint;
+		this.#cacheBytes = options.cacheBytes;
 		this.#shown = shown;
 		this.#mount = mountFuse({ ...options, root: 'directory', readOnly: true });
 		raiseReadAhead(this.#mount.majorMinor);
@@ -59,6 +69,7 @@ export class BrowseMount {
 			ahead: this.#ahead,
 			threadNumber: ++this.#started,
 			aheadFd: this.#aheadFd,
+			cacheBytes: Math.floor(this.#cacheBytes / THREADS),
 		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {

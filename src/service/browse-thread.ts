@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import createDebug from 'debug';
+import { LineCache } from '../block/line-cache.ts';
 import { messageOf } from '../errors.ts';
 import { ExtFileSystem } from '../ext/filesystem.ts';
 import { type BrowseCopy, BrowseTree } from '../fuse/browse-tree.ts';
@@ -15,8 +16,7 @@ const log = createDebug('noonmark:service:browse');
 const setup = workerData as BrowseThreadSetup;
 const orders = new OrderTaker<BrowseOrder>(setup.mailbox);
 const devices = new ShadowDevices();
-/** For the metadata of one copy; a thread keeps the 16 copies open that were used last. */
-const CACHE_BYTES = 8 << 20;
+const cache = new LineCache(setup.cacheBytes);
 
 const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
 const ahead = new StoreAhead({
@@ -38,7 +38,7 @@ function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): Brows
 		number,
 		name,
 		createdAtMs,
-		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
+		open: () => ExtFileSystem.open(view, { cache }),
 		isGone: () => view.isGone(),
 	};
 }

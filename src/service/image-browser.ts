@@ -41,7 +41,7 @@ export class ImageBrowser implements MountedVolume {
 	#ending = false;
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
-	constructor({ paths, allowOther }: MountPlan, { nowMs }: Surroundings) {
+	constructor({ paths, allowOther, cacheBytes }: MountPlan, { nowMs }: Surroundings) {
 		const { image, mountpoint, storage } = paths;
 		this.#paths = paths;
 		this.#events = new EventLog(storage, nowMs);
@@ -51,7 +51,7 @@ export class ImageBrowser implements MountedVolume {
 			this.#copies = providedCopies(image, this.#stored);
 			const copies = [presentState(image, nowMs()), ...this.#copies.map(browsable)];
 			this.#browse = new BrowseMount(
-				{ mountPoint: mountpoint, source: image, allowOther },
+				{ mountPoint: mountpoint, source: image, allowOther, cacheBytes },
 				{ copies, changedAtMs: nowMs() },
 			);
 		} catch (error) {

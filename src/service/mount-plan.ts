@@ -26,9 +26,11 @@ export interface MountRequest {
 	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
+	/** For the metadata of the shadow copies that are browsed. */
+	readonly cacheBytes: number;
 }
 
-export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy'> {
+export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy' | 'cacheBytes'> {
 	readonly paths: VolumePaths;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
@@ -59,8 +61,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes };
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);

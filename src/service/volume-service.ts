@@ -121,7 +121,8 @@ export class VolumeService implements MountedVolume {
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
 		if (!this.readOnly) this.#needs.find(this.#copies);
-		const options = { mountPoint: mountpoint, source: image, allowOther: plan.allowOther };
+		const { allowOther, cacheBytes } = plan;
+		const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes };
 		this.#browse = new BrowseMount(options, this.#shown());
 	}
 

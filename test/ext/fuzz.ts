@@ -3,7 +3,9 @@
  * Two kinds of damage: bytes anywhere in the metadata, and fields of known structures with interesting values, whose
  * checksums are made right again so that the damage gets past them.
  */
+
 import type { BlockDevice } from '../../src/block/device.ts';
+import { LineCache } from '../../src/block/line-cache.ts';
 import { crc32c } from '../../src/bytes/crc32c.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
@@ -183,7 +185,7 @@ export function readEverything(device: BlockDevice): Set<string> {
 			return undefined;
 		}
 	};
-	const fs = attempt(() => ExtFileSystem.open(device, { cacheBytes: 4 << 20 }));
+	const fs = attempt(() => ExtFileSystem.open(device, { cache: new LineCache(4 << 20) }));
 	if (!fs) return codes;
 	attempt(() => fs.statfs());
 	attempt(() => usedRanges(fs, () => {}));
