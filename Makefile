@@ -4,7 +4,7 @@ TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
 STATES ?= 20000
-PHASES ?= cuts,faults,race,kills
+PHASES ?= cuts,faults,race,kills,databases
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 
@@ -22,7 +22,7 @@ demo: build/.done .tools
 	images/demo.sh
 
 fuzz: build/.done .tools
-	node --enable-source-maps build/test/ext/fuzz-main.js $(SECONDS) $(SEED)
+	node --enable-source-maps build/test/ext/fuzz/main.js $(SECONDS) $(SEED)
 
 torture: build/.done .tools
 	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS) $(SECONDS)

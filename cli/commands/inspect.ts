@@ -104,7 +104,7 @@ function inodeText(inode: InodeReport): string {
 		if (content.target !== null) rows.push(['target', content.target]);
 		rows.push(['content', content.kind]);
 	}
-	if (content?.kind === 'extents' || content?.kind === 'block-map') {
+	if (content && 'extents' in content) {
 		for (const { block, depth } of content.nodes)
 			rows.push(['  map', `block ${block}, ${depth} levels above the data`]);
 		for (const { fileBlock, block, count, isUnwritten } of content.extents) {

@@ -28,16 +28,18 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
 		table(
-			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID'],
-			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id }) => [
+			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID', 'STATE'],
+			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id, state }) => [
 				name,
 				createdAt,
 				sizeText(preservedBytes),
 				volume,
 				id,
+				state,
 			]),
 		),
 	);
+	for (const { name, fault } of shadowCopies) if (fault !== null) printLine(`${name} cannot be read: ${fault}`);
 }
 
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import { COPIES_MAX, checkPrivilege, type MountRequest } from '../../src/service/mount-plan.ts';
+import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
@@ -36,6 +36,8 @@ const HELP = `
 	                   The most memory for the metadata of shadow copies that are browsed (default: ${DEFAULT_CACHE_SIZE})
 	  --read-only      Show the shadow copies; neither the volume nor they can change
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
+	  --transport NAME How the shadow copies are served: direct, or fuse-native, an optional package that is slower and
+	                   shows less (default: direct)
 	  --foreground     Stay in the foreground until everything is unmounted
 	  --json           Print {"volumes":[…]}
 `;
@@ -53,6 +55,7 @@ export const FLAGS = {
 	cacheSize: { type: 'string', default: DEFAULT_CACHE_SIZE },
 	readOnly: { type: 'boolean', default: false },
 	allowOther: { type: 'boolean', default: false },
+	transport: { type: 'string', default: TRANSPORTS[0] },
 	foreground: { type: 'boolean', default: false },
 } as const;
 
@@ -73,13 +76,20 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
 	const cacheBytes = parseSize(cli.flags.cacheSize);
 	if (!cacheBytes) usage(cli, `--cache-size ${cli.flags.cacheSize}: expected a size such as 128M`);
+	const transport = TRANSPORTS.find((known) => known === cli.flags.transport);
+	if (!transport) usage(cli, `--transport ${cli.flags.transport}: expected one of ${TRANSPORTS.join(', ')}`);
 	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, cacheBytes, readOnly, allowOther };
-	await (process.send ? serveFor(request) : serve(request, report));
+	const request = { image, mountpoint, data, live, storage, ...limits, cacheBytes, readOnly, allowOther, transport };
+	try {
+		await (process.send ? serveFor(request) : serve(request, report));
+	} finally {
+		// Its library never ends its thread, which would keep this process; what is left to say is said by then.
+		if (transport === 'fuse-native') setImmediate(() => process.exit());
+	}
 }
 
 const serve = (request: MountRequest, onReady: (status: StatusReport) => void) =>

@@ -35,7 +35,10 @@ export interface ShadowCopyReport {
 	/** The image. */
 	readonly volume: string;
 	readonly provider: ProviderType;
-	readonly state: 'created';
+	/** `unreadable`: something that it reads is damaged or missing; it comes back with that. */
+	readonly state: 'created' | 'unreadable';
+	/** What that is; null for one that can be read. */
+	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
 }

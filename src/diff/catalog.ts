@@ -1,22 +1,26 @@
 /**
  * The catalog of a diff area: which shadow copies it holds. A small JSON file, always written whole: to a new file,
- * made durable, renamed over the old one, and the directory made durable.
+ * made durable, renamed over the old one, and the directory made durable. There are two of them with the same content,
+ * `catalog` and `catalog.backup`; the second is read where the first is damaged or missing.
  *
  *     { "magic": "noonmark-diff-area", "version": 1, "crc32": <of the JSON text of body>, "body": { … } }
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { corrupt, ioError, messageOf, unsupported } from '../errors.ts';
+import { corrupt, ioError, messageOf, NoonmarkError, unsupported } from '../errors.ts';
+import { PAGE_BYTES } from './segment.ts';
 
 const MAGIC = 'noonmark-diff-area';
 const VERSION = 1;
-const FILE_NAME = 'catalog';
+const FILE_NAMES = ['catalog', 'catalog.backup'] as const;
 
 /** A shadow copy as the diff area knows it: its epoch, and what its owner wrote on it (plain JSON, kept unread). */
 export interface CatalogCopy {
 	readonly epoch: number;
 	readonly label: unknown;
+	/** What was wrong with a segment that it reads when the diff area was opened last; null: it can be read. */
+	readonly fault: string | null;
 }
 
 export interface CatalogBody {
@@ -39,9 +43,40 @@ export interface CatalogBody {
 	readonly volumeStamp: string | null;
 }
 
-/** Reads the catalog; undefined where there is none. Errors: corrupt `catalog-damaged`, unsupported `catalog-version`. */
-export function readCatalog(directory: string): CatalogBody | undefined {
-	const path = join(directory, FILE_NAME);
+/** A catalog as it was written, perhaps by an earlier version, which did not have the last field yet. */
+export type StoredCatalog = Omit<CatalogBody, 'maximumBytes'> & Partial<Pick<CatalogBody, 'maximumBytes'>>;
+
+/**
+ * Reads the catalog; undefined where there is none. `onFault` is told what is wrong with the first of the two files where
+ * the second one helped out. Errors: corrupt `catalog-damaged`, unsupported `catalog-version`; io `catalog-unreadable`.
+ */
+export function readCatalog(directory: string, onFault: (fault: string) => void = () => {}): StoredCatalog | undefined {
+	const [path, backup] = FILE_NAMES.map((name) => join(directory, name)) as [string, string];
+	try {
+		const catalog = readOne(path);
+		if (catalog) return catalog;
+	} catch (error) {
+		if (!(error instanceof NoonmarkError) || error.family !== 'corrupt') throw error;
+		const second = attempt(() => readOne(backup));
+		if (!second) throw error;
+		onFault(error.message);
+		return second;
+	}
+	const second = readOne(backup);
+	if (second) onFault(`${path}: is missing`);
+	return second;
+}
+
+function attempt<T>(action: () => T): T | undefined {
+	try {
+		return action();
+	} catch (error) {
+		if (error instanceof NoonmarkError && error.family === 'corrupt') return undefined;
+		throw error;
+	}
+}
+
+function readOne(path: string): StoredCatalog | undefined {
 	let text: string;
 	try {
 		text = readFileSync(path, 'utf8');
@@ -49,13 +84,13 @@ export function readCatalog(directory: string): CatalogBody | undefined {
 		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
 		throw ioError('catalog-unreadable', `${path}: cannot be read: ${messageOf(error)}`, error);
 	}
-	let parsed: { magic?: unknown; version?: unknown; crc32?: unknown; body?: CatalogBody };
+	let parsed: { magic?: unknown; version?: unknown; crc32?: unknown; body?: Fields } | null;
 	try {
 		parsed = JSON.parse(text);
 	} catch {
-		throw corrupt('catalog-damaged', `${path}: is no JSON text of ${text.length} characters`);
+		throw corrupt('catalog-damaged', `${path}: its ${text.length} characters are no JSON text`);
 	}
-	if (parsed.magic !== MAGIC) throw corrupt('catalog-damaged', `${path}: is not the catalog of a diff area`);
+	if (parsed?.magic !== MAGIC) throw corrupt('catalog-damaged', `${path}: is not the catalog of a diff area`);
 	if (parsed.version !== VERSION) {
 		throw unsupported(
 			'catalog-version',
@@ -65,25 +100,72 @@ export function readCatalog(directory: string): CatalogBody | undefined {
 	if (!parsed.body || crc32(JSON.stringify(parsed.body)) !== parsed.crc32) {
 		throw corrupt('catalog-damaged', `${path}: its checksum is wrong`);
 	}
-	return parsed.body;
+	return decodeBody(parsed.body, path);
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Fields of later versions of the format are left out, those that earlier ones did not have get a value. */
+function decodeBody(body: Fields, path: string): StoredCatalog {
+	const { volumeId, volumeStamp = null, maximumBytes, copies, segments = [] } = body;
+	const check = (field: string, isRight: boolean) => {
+		if (!isRight) throw corrupt('catalog-damaged', `${path}: ${field} is ${JSON.stringify(body[field])}`);
+	};
+	const count = (field: string, least: number) => {
+		check(field, isCount(body[field], least));
+		return body[field] as number;
+	};
+	check('volumeId', typeof volumeId === 'string' && /^[0-9a-f]{32}$/.test(volumeId));
+	check('volumeStamp', volumeStamp === null || typeof volumeStamp === 'string');
+	check('maximumBytes', maximumBytes === undefined || maximumBytes === null || isCount(maximumBytes, 0));
+	check('copies', isListOfEpochs(copies) && copies.every(({ epoch }) => (epoch as number) < count('nextEpoch', 1)));
+	check('segments', isListOfEpochs(segments) && segments.every(({ durableBytes }) => isCount(durableBytes, 0)));
+	return {
+		volumeId: volumeId as string,
+		volumeSizeBytes: count('volumeSizeBytes', 1),
+		chunkSizeBytes: count('chunkSizeBytes', PAGE_BYTES),
+		...(maximumBytes === undefined ? {} : { maximumBytes: maximumBytes as number | null }),
+		nextEpoch: count('nextEpoch', 1),
+		copies: (copies as Fields[]).map(({ epoch, label, fault }) => ({
+			epoch: epoch as number,
+			label,
+			fault: typeof fault === 'string' ? fault : null,
+		})),
+		segments: segments as CatalogBody['segments'],
+		volumeStamp: volumeStamp as string | null,
+	};
+}
+
+const isCount = (value: unknown, least: number) => Number.isSafeInteger(value) && (value as number) >= least;
+
+/** Objects with an epoch each, ascending. */
+function isListOfEpochs(value: unknown): value is Fields[] {
+	if (!Array.isArray(value)) return false;
+	const epochs = value.map((entry) => entry?.epoch as unknown);
+	return epochs.every((epoch, i) => isCount(epoch, 1) && (i === 0 || (epoch as number) > (epochs[i - 1] as number)));
+}
+
+/** Errors: io `catalog-unwritable`; one of the two may have been written then. */
 export function writeCatalog(directory: string, body: CatalogBody): void {
-	const path = join(directory, FILE_NAME);
 	const text = `${JSON.stringify({ magic: MAGIC, version: VERSION, crc32: crc32(JSON.stringify(body)), body })}\n`;
 	try {
-		const fd = openSync(`${path}.new`, 'w', 0o600);
-		try {
-			writeFileSync(fd, text);
-			fsyncSync(fd);
-		} finally {
-			closeSync(fd);
-		}
-		renameSync(`${path}.new`, path);
+		for (const name of FILE_NAMES) writeDurably(join(directory, name), text);
 		syncDirectory(directory);
 	} catch (error) {
-		throw ioError('catalog-unwritable', `${path}: cannot be written: ${messageOf(error)}`, error);
+		throw ioError('catalog-unwritable', `${directory}: its catalog cannot be written: ${messageOf(error)}`, error);
 	}
+}
+
+/** All but the name is durable. */
+function writeDurably(path: string, text: string): void {
+	const fd = openSync(`${path}.new`, 'w', 0o600);
+	try {
+		writeFileSync(fd, text);
+		fsyncSync(fd);
+	} finally {
+		closeSync(fd);
+	}
+	renameSync(`${path}.new`, path);
 }
 
 /** Makes a directory, and those above it that are missing; durable, by name too. */

@@ -15,6 +15,13 @@ export interface DiffAreaOptions {
 	readonly maximumCopies?: number;
 	/** 32 hexadecimal digits, for a new diff area. */
 	readonly newVolumeId: string;
+	/** Copies of epochs before this one are lost, whatever the catalog says (see onUnrecordedLoss). Default: none. */
+	readonly lostBefore?: number;
+	/**
+	 * Copies of epochs before this one are gone, and the storage does not take the note of it: it must be kept elsewhere
+	 * before the call returns, and given to the next opening.
+	 */
+	readonly onUnrecordedLoss?: (lostBefore: number) => void;
 }
 
 /**
@@ -42,7 +49,13 @@ export type NoRoom = 'maximum-size' | 'no-space' | 'index-full';
 export type DiffAreaEvent =
 	/** The oldest copy was deleted to make room. */
 	| { readonly kind: 'copy-evicted'; readonly copy: CatalogCopy; readonly reason: NoRoom }
-	/** Copies whose content can no longer be told: what they read is damaged, missing, or could not be preserved. */
+	/** Copies whose content is gone for good: it could not be preserved. */
 	| { readonly kind: 'copies-lost'; readonly copies: readonly CatalogCopy[]; readonly fault: string }
-	/** A loss or eviction is not on record in the storage yet; opening the diff area finds it out again. */
+	/** A segment that a copy reads is damaged, missing or of another volume. The copy is kept, and its `fault` says more. */
+	| { readonly kind: 'copy-unreadable'; readonly copy: CatalogCopy }
+	/** What a copy reads is back. */
+	| { readonly kind: 'copy-readable'; readonly copy: CatalogCopy }
+	/** One of the two catalogs was damaged or missing; the other one was read. */
+	| { readonly kind: 'catalog-restored'; readonly fault: string }
+	/** A loss or eviction is not on record in the storage. */
 	| { readonly kind: 'storage-unwritable'; readonly fault: string };

@@ -36,6 +36,7 @@ export class DiffArea {
 	readonly needed: NeededMap;
 	readonly #policy: StoragePolicy;
 	readonly #maximumCopies: number;
+	readonly #onUnrecordedLoss: (lostBefore: number) => void;
 	#maximumBytes: number | null;
 	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
@@ -45,17 +46,18 @@ export class DiffArea {
 	#prepared: SegmentWriter | undefined;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
-	readonly #events: DiffAreaEvent[] = [];
+	readonly #events: DiffAreaEvent[];
 
 	/**
-	 * Opens the diff area in a directory, or makes one. Errors: refused `volume-changed`, `volume-resized`; those of
-	 * the catalog. A damaged or missing segment loses the copies that read it, and no other.
+	 * Opens the diff area in a directory, or makes one. Errors: those of openDiffArea; io `storage-unwritable`. The
+	 * copies that read a damaged or missing segment are kept, but unreadable until it is back; the others do not suffer.
 	 */
 	static open(options: DiffAreaOptions): DiffArea {
 		return new DiffArea(options, openDiffArea(options));
 	}
 
-	private constructor(options: DiffAreaOptions, { catalog, segments, firstEpoch, opened }: OpenedDiffArea) {
+	private constructor(options: DiffAreaOptions, openedArea: OpenedDiffArea) {
+		const { catalog, segments, firstEpoch, opened, copies, events } = openedArea;
 		const { directory, maximumBytes = catalog.maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
@@ -63,8 +65,9 @@ export class DiffArea {
 		this.#segments = segments;
 		this.#policy = options.policy ?? 'protect-volume';
 		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
+		this.#onUnrecordedLoss = options.onUnrecordedLoss ?? (() => {});
 		this.#maximumBytes = maximumBytes;
-		this.#copies = [...catalog.copies];
+		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
 		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
@@ -77,16 +80,23 @@ export class DiffArea {
 			index: index.share,
 			epochs: epochs.share,
 		};
+		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
+		this.#removeUnread();
 	}
 
 	get #epochs(): EpochTable {
 		return this.#chunks.epochs;
 	}
 
-	/** Oldest first. */
+	/** Those that can be read, oldest first. */
 	get copies(): readonly CatalogCopy[] {
+		return this.#copies.filter(({ fault }) => fault === null);
+	}
+
+	/** Those, too, that cannot be read because of what is wrong with a segment; oldest first. */
+	get allCopies(): readonly CatalogCopy[] {
 		return this.#copies;
 	}
 
@@ -153,11 +163,7 @@ export class DiffArea {
 			} catch (error) {
 				this.#segments.remove(this.#epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
-					throw ioError(
-						'storage-unwritable',
-						`${this.share.directory}: no segment can be made: ${messageOf(error)}`,
-						error,
-					);
+					throw this.#noSegment(error);
 				}
 				this.#evictOldest('no-space');
 			}
@@ -175,7 +181,7 @@ export class DiffArea {
 		this.#chunks.beginEpoch(writer.lengthBytes);
 		this.#epochs.setLiving(writer.epoch, true);
 		this.needed.begin(writer.epoch);
-		const copy = { epoch: writer.epoch, label };
+		const copy = { epoch: writer.epoch, label, fault: null };
 		this.#copies.push(copy);
 		this.#unfinished = copy;
 		return copy;
@@ -198,8 +204,8 @@ export class DiffArea {
 		const unfinished = this.#unfinished;
 		this.#unfinished = undefined;
 		if (unfinished && this.#copies.includes(unfinished)) {
-			this.#drop([unfinished]);
-			this.#tryWriteCatalog(); // a finishCommit that failed may have named the copy there already
+			this.#forget([unfinished]);
+			this.#tryRecordLoss(); // a finishCommit that failed may have named the copy in the catalog already
 		}
 		if (!this.#prepared) return;
 		this.#prepared.close();
@@ -211,8 +217,16 @@ export class DiffArea {
 	delete(epoch: number): boolean {
 		const copy = this.#copies.find((candidate) => candidate.epoch === epoch);
 		if (!copy) return false;
-		this.#drop([copy]);
-		this.#writeCatalog(null);
+		try {
+			this.#writeCatalog(
+				null,
+				this.#copies.filter((other) => other !== copy),
+			);
+		} catch (error) {
+			if (!isNoSpace((error as Error).cause)) throw error;
+		}
+		this.#forget([copy]);
+		this.#recordLoss();
 		return true;
 	}
 
@@ -273,8 +287,9 @@ export class DiffArea {
 			if (isNoSpace(error)) return 'no-space';
 			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
 			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
-			this.#loseCopies(this.#copies, fault);
-			this.#tryWriteCatalog();
+			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault });
+			this.#forget(this.#copies);
+			this.#tryRecordLoss();
 			return undefined;
 		}
 	}
@@ -301,57 +316,88 @@ export class DiffArea {
 
 	#evictOldest(reason: NoRoom): void {
 		const copy = this.#copies[0]!;
-		this.#drop([copy]);
 		this.#events.push({ kind: 'copy-evicted', copy, reason });
-		this.#tryWriteCatalog();
+		this.#forget([copy]);
+		this.#tryRecordLoss();
 	}
 
-	#loseCopies(copies: readonly CatalogCopy[], fault: string): void {
-		if (copies.length === 0) return;
-		this.#events.push({ kind: 'copies-lost', copies: [...copies], fault });
-		this.#drop(copies);
-	}
-
-	/**
-	 * Readers learn that the copies are gone before anything they read changes; then the segments that no living copy
-	 * reads are removed. Segments go before the catalog names the loss: on a full disk that makes the room to write it,
-	 * and a copy in the catalog without its segment is dropped when the diff area is opened.
-	 */
-	#drop(copies: readonly CatalogCopy[]): void {
+	/** Readers learn that the copies are gone before anything they read changes. */
+	#forget(copies: readonly CatalogCopy[]): void {
 		for (const { epoch } of copies) {
 			this.#epochs.setLiving(epoch, false);
 			this.needed.forget(epoch);
 		}
 		this.#copies = this.#copies.filter((copy) => !copies.includes(copy));
-		if (this.#copies.length === 0) {
-			this.#writer?.close();
-			this.#writer = undefined;
-			this.needed.clear();
+		if (this.#copies.length > 0) return;
+		this.#writer?.close();
+		this.#writer = undefined;
+		this.needed.clear();
+	}
+
+	/**
+	 * Puts on record that copies are gone, then removes what no copy reads any more: a copy that is in the catalog has its
+	 * segments. On a full disk they go first, to make the room for it. Errors: io `catalog-unwritable`.
+	 */
+	#recordLoss(): void {
+		try {
+			this.#writeCatalog(null);
+			this.#removeUnread();
+		} catch {
+			this.#removeUnread();
+			this.#writeCatalog(null);
 		}
+	}
+
+	/** For the path of a live write, which must not fail. What the storage does not take is left to `onUnrecordedLoss`. */
+	#tryRecordLoss(): void {
+		try {
+			this.#recordLoss();
+		} catch (error) {
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
+		}
+	}
+
+	#removeUnread(): void {
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
 		for (const epoch of [...this.#segments.lengths.keys()]) {
 			if (epoch < oldestKept) this.#removeSegment(epoch);
 		}
 	}
 
-	/** Puts what the segments hold into the index. Copies that read one that is damaged or missing are lost. */
+	/** Puts what the segments hold into the index, and goes on preserving. */
 	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
-		let lostUpTo = 0;
-		let fault = '';
-		opened.forEach((segment, i) => {
-			const epoch = firstEpoch + i;
-			this.#chunks.beginEpoch(segment.content?.lengthBytes ?? 0);
-			if (segment.content) this.#publish(epoch, segment.content);
-			else [lostUpTo, fault] = [epoch, segment.fault];
+		opened.forEach(({ content }, i) => {
+			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
+			if (content) this.#publish(firstEpoch + i, content);
 		});
-		for (const { epoch } of this.#copies) this.#epochs.setLiving(epoch, true);
-		this.#loseCopies(
-			this.#copies.filter(({ epoch }) => epoch <= lostUpTo),
-			fault,
-		);
+		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
+		if (this.#copies.length === 0) return;
 		const newest = opened.at(-1)?.content;
-		if (this.#copies.length > 0 && newest) this.#resume(firstEpoch + opened.length - 1, newest);
-		else this.#drop([]);
+		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
+		else this.#beginSpareEpoch();
+	}
+
+	/**
+	 * The newest segment is unreadable: what it would get goes to a new one, for an epoch without a copy. When the missing
+	 * one is back, copies read from it first.
+	 */
+	#beginSpareEpoch(): void {
+		const { nextEpoch } = this.#epochs;
+		try {
+			this.#writer = this.#segments.create(nextEpoch);
+		} catch (error) {
+			this.#segments.remove(nextEpoch);
+			throw this.#noSegment(error);
+		}
+		this.#segments.adopt(this.#writer);
+		this.#chunks.beginEpoch(this.#writer.lengthBytes);
+		for (const { epoch } of this.#copies) this.needed.begin(epoch);
+	}
+
+	#noSegment(error: unknown) {
+		const message = `${this.share.directory}: no segment can be made: ${messageOf(error)}`;
+		return ioError('storage-unwritable', message, error);
 	}
 
 	#publish(epoch: number, content: SegmentContent): void {
@@ -374,19 +420,10 @@ export class DiffArea {
 		}
 	}
 
-	/** For the path of a live write, which must not fail: the next catalog that is written tells the same. */
-	#tryWriteCatalog(): void {
-		try {
-			this.#writeCatalog(null);
-		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
-		}
-	}
-
-	#writeCatalog(volumeStamp: string | null): void {
+	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {
 		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
 		const { nextEpoch } = this.#epochs;
-		const copies = this.#copies.filter((copy) => copy !== this.#unfinished);
+		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });

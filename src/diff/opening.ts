@@ -1,7 +1,7 @@
 /** Opening a diff area: its catalog, whether it belongs to this volume, and what its segments hold. */
-import { messageOf, refused } from '../errors.ts';
-import { type CatalogBody, makeDirectory, readCatalog } from './catalog.ts';
-import type { DiffAreaOptions } from './diff-area-types.ts';
+import { corrupt, messageOf, refused } from '../errors.ts';
+import { type CatalogBody, type CatalogCopy, makeDirectory, readCatalog, type StoredCatalog } from './catalog.ts';
+import type { DiffAreaEvent, DiffAreaOptions } from './diff-area-types.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 
@@ -10,7 +10,7 @@ const DEFAULT_MAXIMUM_DIVISOR = 10;
 
 /** A segment's content, or why it cannot be had. */
 export type OpenedSegment =
-	| { readonly content: SegmentContent }
+	| { readonly content: SegmentContent; readonly fault?: undefined }
 	| { readonly content: undefined; readonly fault: string };
 
 export interface OpenedDiffArea {
@@ -19,21 +19,69 @@ export interface OpenedDiffArea {
 	/** The epoch of the first of `opened`; the others follow without gaps. */
 	readonly firstEpoch: number;
 	readonly opened: readonly OpenedSegment[];
+	/** The copies, each with what is wrong now with a segment that it reads. */
+	readonly copies: readonly CatalogCopy[];
+	readonly events: readonly DiffAreaEvent[];
 }
 
 /**
  * Reads the diff area in a directory, or begins a new one there.
- * Errors: refused `volume-changed`, `volume-resized`; those of the catalog.
+ * Errors: refused `volume-changed`, `volume-resized`; corrupt `catalog-missing`; those of the catalog.
  */
 export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
-	makeDirectory(options.directory);
-	const catalog = { ...newCatalog(options), ...readCatalog(options.directory) };
+	const { directory, lostBefore = 0 } = options;
+	const events: DiffAreaEvent[] = [];
+	const stored = readCatalog(directory, (fault) => events.push({ kind: 'catalog-restored', fault }));
+	const catalog = catalogFor(options, stored);
 	checkVolume(catalog, options);
+	makeDirectory(directory);
 	const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
-	const segments = new SegmentStore(options.directory, identity);
-	const firstEpoch = catalog.copies[0]?.epoch ?? catalog.nextEpoch;
-	return { catalog, segments, firstEpoch, opened: openSegments(segments, firstEpoch, catalog) };
+	const segments = new SegmentStore(directory, identity);
+	if (!stored) checkIsNew(directory, segments);
+	const lost = catalog.copies.filter(({ epoch }) => epoch < lostBefore);
+	if (lost.length > 0) events.push({ kind: 'copies-lost', copies: lost, fault: LOST_BEFORE });
+	const kept = catalog.copies.filter((copy) => !lost.includes(copy));
+	const firstEpoch = kept[0]?.epoch ?? Math.max(catalog.nextEpoch, lostBefore);
+	const opened = openSegments(segments, firstEpoch, catalog);
+	const copies = kept.map((copy) => ({ ...copy, fault: faultOf(copy, firstEpoch, opened) }));
+	events.push(...changesOf(kept, copies));
+	return { catalog, segments, firstEpoch, opened, copies, events };
+}
+
+const WAY_ON = '"noonmark repair IMAGE --discard" goes on without them';
+const LOST_BEFORE = 'the volume was overwritten while the storage could not be written';
+
+/** A copy reads the segments of its own epoch and of all later ones. */
+function faultOf({ epoch }: CatalogCopy, firstEpoch: number, opened: readonly OpenedSegment[]): string | null {
+	const damaged = opened.find(({ content }, i) => content === undefined && firstEpoch + i >= epoch);
+	return damaged?.fault ?? null;
+}
+
+function changesOf(before: readonly CatalogCopy[], now: readonly CatalogCopy[]): DiffAreaEvent[] {
+	return now.flatMap((copy, i): DiffAreaEvent[] => {
+		if (copy.fault === before[i]!.fault) return [];
+		return [{ kind: copy.fault === null ? 'copy-readable' : 'copy-unreadable', copy }];
+	});
+}
+
+/** The catalog of a new diff area is durable before its first segment is made. */
+function checkIsNew(directory: string, segments: SegmentStore): void {
+	const [first] = segments.epochsOnDisk();
+	if (first === undefined) return;
+	throw corrupt(
+		'catalog-missing',
+		`${directory}: holds segments (of epoch ${first} and later), but no catalog says of which shadow copies: put it back; ${WAY_ON}`,
+	);
+}
+
+/** What is kept counts; without copies there is nothing that the size of the volume could be wrong for. */
+function catalogFor(options: DiffAreaOptions, stored: StoredCatalog | undefined): CatalogBody {
+	const fresh = newCatalog(options);
+	if (!stored) return fresh;
+	if (stored.copies.length > 0 || stored.volumeSizeBytes === options.volumeSizeBytes) return { ...fresh, ...stored };
+	const { volumeSizeBytes, chunkSizeBytes } = fresh;
+	return { ...fresh, ...stored, volumeSizeBytes, chunkSizeBytes, segments: [] };
 }
 
 function newCatalog(options: DiffAreaOptions): CatalogBody {
@@ -66,6 +114,7 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 		try {
 			opened.push({ content: segments.read(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0) });
 		} catch (error) {
+			segments.keepUnread(epoch, durableBytes.get(epoch) ?? 0);
 			opened.push({ content: undefined, fault: messageOf(error) });
 		}
 	}
@@ -74,21 +123,22 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 
 /** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
 export function checkVolume(
-	catalog: CatalogBody,
+	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp'>,
 	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
 ): void {
-	if (catalog.copies.length === 0 && catalog.volumeSizeBytes === options.volumeSizeBytes) return;
-	const way = `to go on without its ${catalog.copies.length} shadow copies, move ${options.directory} away`;
-	if (catalog.volumeSizeBytes !== options.volumeSizeBytes) {
+	if (catalog.copies.length === 0) return;
+	const { directory, volumeSizeBytes, volumeStamp } = options;
+	const has = `${directory} has ${catalog.copies.length} shadow copies of it`;
+	if (catalog.volumeSizeBytes !== volumeSizeBytes) {
 		throw refused(
 			'volume-resized',
-			`the volume has ${options.volumeSizeBytes} bytes, but ${options.directory} was made for ${catalog.volumeSizeBytes}; ${way}`,
+			`the volume has ${volumeSizeBytes} bytes, but had ${catalog.volumeSizeBytes}, and ${has}; ${WAY_ON}`,
 		);
 	}
-	if (catalog.volumeStamp !== null && catalog.volumeStamp !== options.volumeStamp) {
+	if (catalog.volumeStamp !== null && catalog.volumeStamp !== volumeStamp) {
 		throw refused(
 			'volume-changed',
-			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${options.volumeStamp}); ${way}`,
+			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${volumeStamp}), and ${has}; ${WAY_ON}, --trust keeps them`,
 		);
 	}
 }

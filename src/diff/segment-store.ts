@@ -69,6 +69,11 @@ export class SegmentStore {
 		return content;
 	}
 
+	/** Takes note of a segment that cannot be read: it counts as long as it was known to be, and stays. */
+	keepUnread(epoch: number, durableBytes: number): void {
+		this.#lengths.set(epoch, durableBytes);
+	}
+
 	/** A new segment, durable, by name too. It counts once `adopt` is called. */
 	create(epoch: number): SegmentWriter {
 		const writer = SegmentWriter.create(this.#path(epoch), this.#identityOf(epoch));

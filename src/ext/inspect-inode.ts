@@ -37,9 +37,12 @@ export type ContentReport =
 	| { readonly kind: 'none' }
 	/** In the inode itself. */
 	| { readonly kind: 'inline'; readonly target: string | null }
-	/** What is in no extent is a hole. A block map is told as if it had extents. */
+	/**
+	 * What is in no extent is a hole. A block map is told as if it had extents; where fast commits have changed the map,
+	 * the runs that are read are told.
+	 */
 	| {
-			readonly kind: 'extents' | 'block-map';
+			readonly kind: 'extents' | 'block-map' | 'fast-commits';
 			/** Blocks that hold the map itself, with how many levels are below each. */
 			readonly nodes: readonly { readonly block: number; readonly depth: number }[];
 			readonly extents: readonly Extent[];
@@ -130,10 +133,22 @@ function describeContent(fs: ExtFileSystem, inode: Inode, attempt: Attempt): Con
 	const onExtent = (extent: Extent) => hasRoom() && extents.push(extent) > 0;
 	const onNode = (block: number, depth: number) => hasRoom() && nodes.push({ block, depth }) > 0;
 	const isTree = (inode.flags & layout.FLAG_EXTENTS) !== 0;
-	attempt(() =>
-		isTree ? fs.files.extents.visit(inode, onExtent, onNode) : visitBlockMap(fs.blocks, inode, onExtent, onNode),
-	);
-	return { kind: isTree ? 'extents' : 'block-map', nodes, extents, isComplete: hasRoom(), target };
+	const kind = fs.files.remapped.has(inode.number) ? 'fast-commits' : isTree ? 'extents' : 'block-map';
+	attempt(() => {
+		if (kind === 'fast-commits') visitRuns(fs, inode, onExtent);
+		else if (isTree) fs.files.extents.visit(inode, onExtent, onNode);
+		else visitBlockMap(fs.blocks, inode, onExtent, onNode);
+	});
+	return { kind, nodes, extents, isComplete: hasRoom(), target };
+}
+
+function visitRuns(fs: ExtFileSystem, inode: Inode, onRun: (run: Extent) => boolean): void {
+	const end = Math.ceil(inode.sizeBytes / fs.superblock.blockSizeBytes);
+	for (let fileBlock = 0; fileBlock < end; ) {
+		const { block, count } = fs.files.joinedRunAt(inode, fileBlock, end - fileBlock);
+		if (block !== 0 && !onRun({ fileBlock, block, count, isUnwritten: false })) return;
+		fileBlock += count;
+	}
 }
 
 function typeOf(inode: Inode): string {

@@ -5,7 +5,7 @@ import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 
 /** The diff area as its owner, the live thread, lets others use it. A copy's label is its ShadowCopy. */
 export interface RemoteDiffArea {
-	copies(): Promise<readonly { epoch: number; label: unknown; preservedBytes: number }[]>;
+	copies(): Promise<readonly { epoch: number; label: unknown; fault: string | null; preservedBytes: number }[]>;
 	prepareCommit(): Promise<void>;
 	commit(label: unknown): Promise<void>;
 	finishCommit(): Promise<void>;
@@ -27,10 +27,11 @@ export class SystemProvider implements Provider {
 
 	async copies(): Promise<ProvidedCopy[]> {
 		const copies = await this.#diffArea.copies();
-		return copies.map(({ epoch, label, preservedBytes }) => ({
+		return copies.map(({ epoch, label, fault, preservedBytes }) => ({
 			copy: label as ShadowCopy,
 			number: epoch,
 			preservedBytes,
+			fault,
 			device: { kind: 'diff-area', volumePath: this.#volumePath, diffArea: this.#share, epoch },
 		}));
 	}

@@ -6,7 +6,7 @@ import type { VolumePaths } from './runtime-directory.ts';
 
 /** A shadow copy of a mounted volume as users see it. */
 export function copyReport(
-	{ copy, preservedBytes }: ProvidedCopy,
+	{ copy, preservedBytes, fault }: ProvidedCopy,
 	provider: ProviderType,
 	{ image, mountpoint }: Pick<VolumePaths, 'image' | 'mountpoint'>,
 ): ShadowCopyReport {
@@ -18,7 +18,8 @@ export function copyReport(
 		path: join(mountpoint, copy.name),
 		volume: image,
 		provider,
-		state: 'created',
+		state: fault === null ? 'created' : 'unreadable',
+		fault,
 		attributes: copy.attributes,
 		preservedBytes,
 	};

@@ -2,6 +2,8 @@ import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { missing } from '../errors.ts';
 
+const CATALOGS = ['catalog', 'catalog.backup'];
+
 /**
  * The storage of a volume that is not mounted: TARGET itself, where it is a storage, or what lies beside the image
  * TARGET. Errors: missing `no-such-volume`.
@@ -9,7 +11,9 @@ import { missing } from '../errors.ts';
 export function findStorage(target: string): string {
 	try {
 		const path = realpathSync(target);
-		for (const directory of [path, `${path}.noonmark`]) if (existsSync(join(directory, 'catalog'))) return directory;
+		for (const directory of [path, `${path}.noonmark`]) {
+			if (CATALOGS.some((name) => existsSync(join(directory, name)))) return directory;
+		}
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 	}

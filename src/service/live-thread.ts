@@ -70,7 +70,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 			case 'resize':
 				return diffArea.resize(order.maximumBytes);
 			case 'copies':
-				return diffArea.copies.map(
+				return diffArea.allCopies.map(
 					(copy): CopyInDiffArea => ({ ...copy, preservedBytes: diffArea.preservedBytes(copy.epoch) }),
 				);
 			case 'storage': {

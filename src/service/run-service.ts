@@ -47,7 +47,7 @@ export async function runService(
 	try {
 		const service = hasLiveDevice(plan)
 			? await VolumeService.start(plan, imageSizeBytes, surroundings)
-			: new ImageBrowser(plan, surroundings);
+			: await ImageBrowser.start(plan, surroundings);
 		const ended = untilEnd(service);
 		server = await serveControl(socketPathIn(directory), (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {

@@ -16,13 +16,12 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { messageOf, refused } from '../errors.ts';
+import { corrupt, messageOf, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
-import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
@@ -33,6 +32,7 @@ import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
+import { type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service');
@@ -54,7 +54,7 @@ export class VolumeService implements MountedVolume {
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
 	readonly #needs: NeedReader;
-	#browse: BrowseMount | undefined;
+	#browse: ServedTree | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
 	#ending = false;
@@ -120,10 +120,12 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
-		if (!this.readOnly) this.#needs.find(this.#copies);
-		const { allowOther, cacheBytes } = plan;
-		const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes };
-		this.#browse = new BrowseMount(options, this.#shown());
+		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
+		const { allowOther, cacheBytes, transport } = plan;
+		this.#browse = await serveTree(
+			{ mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport },
+			this.#shown(),
+		);
 	}
 
 	async lost(): Promise<string> {
@@ -224,7 +226,8 @@ export class VolumeService implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -235,7 +238,10 @@ export class VolumeService implements MountedVolume {
 	}
 
 	#shown(): ShownCopies {
-		return { copies: this.#copies.map(browsable), changedAtMs: this.#surroundings.nowMs() };
+		return {
+			copies: this.#copies.filter(({ fault }) => fault === null).map(browsable),
+			changedAtMs: this.#surroundings.nowMs(),
+		};
 	}
 
 	/** In order: data, live device, tree. */
@@ -338,6 +344,15 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 				null,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
+			return;
+		case 'copy-unreadable':
+			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			return;
+		case 'copy-readable':
+			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
+			return;
+		case 'catalog-restored':
+			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
 			events.note('storage-unwritable', null, event.fault);

@@ -26,6 +26,8 @@ export interface ProvidedCopy {
 	readonly number: number;
 	/** Bytes kept for this copy's own epoch. */
 	readonly preservedBytes: number;
+	/** What is wrong with something that it reads, so that it cannot be read now; null: it can. */
+	readonly fault: string | null;
 }
 
 /**
@@ -35,7 +37,7 @@ export interface ProvidedCopy {
  */
 export interface Provider {
 	readonly type: ProviderType;
-	/** The copies that live, oldest first. */
+	/** The copies that are kept, oldest first. */
 	copies(): Promise<ProvidedCopy[]>;
 	/** Everything that may take long. */
 	prepare(): Promise<void>;

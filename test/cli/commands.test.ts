@@ -80,6 +80,7 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 		'volume',
 		'provider',
 		'state',
+		'fault',
 		'attributes',
 		'preservedBytes',
 	]);
@@ -95,7 +96,10 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 		'freeSpaceKnown',
 	]);
 	t.is(areas[0]!.maximumBytes, 20 << 20);
-	t.regex((await noonmark(['list', image])).stdout.toString(), /^NAME +CREATED \(UTC\) +PRESERVED +VOLUME +ID\n@GMT-/);
+	t.regex(
+		(await noonmark(['list', image])).stdout.toString(),
+		/^NAME +CREATED \(UTC\) +PRESERVED +VOLUME +ID +STATE\n@GMT-/,
+	);
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));

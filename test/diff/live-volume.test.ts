@@ -1,4 +1,4 @@
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { DiffArea } from '../../src/diff/diff-area.ts';
@@ -82,43 +82,6 @@ test('a torn tail is dropped when the diff area is opened', (t) => {
 	t.is(rig.diffArea.usedBytes, sound);
 	t.deepEqual(rig.differences(), []);
 	t.deepEqual(rig.events, []);
-});
-
-test('damage in the middle of the newest segment is no torn tail, also after a crash', (t) => {
-	const rig = new Rig(t, { seed: 12, sizeBytes: 400_000 });
-	rig.create();
-	for (let i = 0; i < 5; i++) {
-		rig.write(i * 70_000, rig.random.bytes(20_000));
-		rig.liveVolume.flush();
-	}
-	const segment = join(`${rig.image}.noonmark`, 'epoch-00000001.segment');
-	const bytes = readFileSync(segment);
-	bytes.fill(0xee, 2 * 4096 + 32768, 2 * 4096 + 32768 + 7); // the header of the second record
-	writeFileSync(segment, bytes);
-	rig.crash();
-	t.deepEqual(
-		rig.events.map((event) => event.kind),
-		['copies-lost'],
-	);
-	rig.copies.clear();
-	t.deepEqual(rig.differences(), []);
-});
-
-test('a segment that is damaged or missing loses the copies that read it, and no other', (t) => {
-	const rig = new Rig(t, { seed: 9, sizeBytes: 500_000 });
-	for (let i = 0; i < 3; i++) {
-		rig.create();
-		rig.write(i * 60_000, rig.random.bytes(40_000));
-		rig.liveVolume.flush();
-	}
-	truncateSync(join(`${rig.image}.noonmark`, 'epoch-00000002.segment'), 5000);
-	rig.crash();
-	const [event] = rig.events;
-	t.is(event?.kind, 'copies-lost');
-	t.deepEqual(event?.kind === 'copies-lost' && event.copies.map((copy) => copy.epoch), [1, 2]);
-	rig.copies.delete(1);
-	rig.copies.delete(2);
-	t.deepEqual(rig.differences(), []);
 });
 
 test('a view of a deleted copy says so instead of serving bytes', (t) => {

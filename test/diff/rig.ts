@@ -1,13 +1,14 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
+import type { CatalogCopy } from '../../src/diff/catalog.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
-import type { DiffAreaEvent, StoragePolicy } from '../../src/diff/diff-area-types.ts';
+import type { DiffAreaEvent, DiffAreaOptions, StoragePolicy } from '../../src/diff/diff-area-types.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { Random } from '../helpers/random.ts';
-import { temporaryDirectory } from '../helpers/temp.ts';
+import { scratchDirectory } from '../torture/scratch.ts';
 
 export interface RigOptions {
 	readonly seed: number;
@@ -16,6 +17,8 @@ export interface RigOptions {
 	readonly maximumBytes?: number | undefined;
 	readonly policy?: StoragePolicy;
 	readonly maximumCopies?: number;
+	readonly lostBefore?: number;
+	readonly onUnrecordedLoss?: DiffAreaOptions['onUnrecordedLoss'];
 }
 
 /** A volume with its copies, beside a model that keeps every state whole. */
@@ -27,6 +30,8 @@ export class Rig {
 	options: RigOptions;
 	readonly live: Buffer;
 	readonly copies = new Map<number, Buffer>();
+	/** Those that cannot be read at present. */
+	readonly unreadable = new Map<number, Buffer>();
 	/** Chunks that a copy uses, where not all: only these need to be what they were. */
 	readonly used = new Map<number, ReadonlySet<number>>();
 	readonly events: DiffAreaEvent[] = [];
@@ -36,7 +41,8 @@ export class Rig {
 	#nowMs = 0;
 
 	constructor(t: ExecutionContext, options: RigOptions) {
-		this.directory = temporaryDirectory(t);
+		this.directory = scratchDirectory();
+		t.teardown(() => rmSync(this.directory, { recursive: true, force: true }));
 		this.image = join(this.directory, 'disk.img');
 		this.sizeBytes = options.sizeBytes;
 		this.options = options;
@@ -58,6 +64,8 @@ export class Rig {
 			...(this.options.policy && { policy: this.options.policy }),
 			...(this.options.maximumCopies && { maximumCopies: this.options.maximumCopies }),
 			newVolumeId: '00112233445566778899aabbccddeeff',
+			...(this.options.lostBefore && { lostBefore: this.options.lostBefore }),
+			...(this.options.onUnrecordedLoss && { onUnrecordedLoss: this.options.onUnrecordedLoss }),
 		});
 		this.liveVolume = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.noteEvents();
@@ -73,11 +81,15 @@ export class Rig {
 	}
 
 	restart(): void {
+		this.close();
+		this.open();
+	}
+
+	close(): void {
 		this.liveVolume.close();
 		this.noteEvents();
 		this.diffArea.close(null);
 		this.volume.close();
-		this.open();
 	}
 
 	write(byteOffset: number, bytes: Buffer): void {
@@ -132,8 +144,11 @@ export class Rig {
 		const bytes = Buffer.alloc(this.sizeBytes);
 		this.liveVolume.read(0, bytes);
 		if (!bytes.equals(this.live)) found.push('the live volume');
-		if (this.diffArea.copies.map((copy) => copy.epoch).join() !== [...this.copies.keys()].join())
-			found.push('the list of copies');
+		const isList = (copies: readonly CatalogCopy[], epochs: Iterable<number>) =>
+			copies.map(({ epoch }) => epoch).join() === [...epochs].sort((a, b) => a - b).join();
+		const { copies, allCopies } = this.diffArea;
+		if (!isList(copies, this.copies.keys())) found.push('the list of copies');
+		if (!isList(allCopies, [...this.copies.keys(), ...this.unreadable.keys()])) found.push('the list of all copies');
 		const reader = new DiffAreaReader(this.diffArea.share);
 		const readOnly = FileDevice.open(this.image, 'read');
 		for (const [epoch, expected] of this.copies) {
@@ -160,7 +175,14 @@ export class Rig {
 	noteEvents(): void {
 		for (const event of this.diffArea.takeEvents()) {
 			this.events.push(event);
-			if (event.kind === 'copy-evicted') this.copies.delete(event.copy.epoch);
+			const [from, to] =
+				event.kind === 'copy-readable' ? [this.unreadable, this.copies] : [this.copies, this.unreadable];
+			if (event.kind === 'copy-evicted') for (const copies of [from, to]) copies.delete(event.copy.epoch);
+			if (event.kind === 'copies-lost') for (const { epoch } of event.copies) from.delete(epoch);
+			if (event.kind !== 'copy-readable' && event.kind !== 'copy-unreadable') continue;
+			const { epoch } = event.copy;
+			to.set(epoch, from.get(epoch)!);
+			from.delete(epoch);
 		}
 	}
 }

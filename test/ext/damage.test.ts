@@ -9,10 +9,10 @@ import { makeImage, populateImage } from '../../images/populate.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import type { Inode } from '../../src/ext/inode.ts';
 import { superblockLayout } from '../../src/ext/layout.ts';
+import { DamagedImage } from '../helpers/damaged-image.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { contentOf, inodeAt, listDirectory } from '../helpers/tree.ts';
-import { DamagedImage } from './fuzz.ts';
 
 /** No checksums: they would hide the damage behind their own error. */
 const MKFS = ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum,^64bit'];
@@ -31,7 +31,7 @@ const it = canMount && programs('mke2fs', 'python3') ? test : test.skip;
 
 const superblockIsRefused = test.macro(
 	async (t, values: Parameters<typeof superblockLayout.encode>[0], code: string) => {
-		const image = new DamagedImage(await soundImage(t));
+		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		image.patch(1024, 1024, (bytes) => superblockLayout.encode(values, bytes));
 		t.throws(() => ExtFileSystem.open(image), { code });
 	},
@@ -82,7 +82,7 @@ interface Scene {
 /** Damages what belongs to `path`, then uses it: `use` fails with `code`, and a file beside it can still be read. */
 const isContained = test.macro(
 	async (t, path: string, code: string, harm: (scene: Scene) => void, use: (fs: ExtFileSystem) => unknown) => {
-		const image = new DamagedImage(await soundImage(t));
+		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		const fs = ExtFileSystem.open(image);
 		const inode = inodeAt(fs, path);
 		const { inodesPerGroup, inodeSizeBytes, blockSizeBytes } = fs.superblock;
@@ -404,7 +404,7 @@ it('an xattr value in an inode that is none', isContained, IN_BLOCK, 'xattr-inod
 });
 
 it('a size beyond 2^32 blocks: zeros to its end, and no hole without an end', async (t) => {
-	const image = new DamagedImage(await soundImage(t));
+	const image = new DamagedImage(Buffer.from(await soundImage(t)));
 	const sizeBytes = 2 ** 52 + 4096;
 	const fs = ExtFileSystem.open(image);
 	const file = inodeAt(fs, FRAGMENTED).withSize(sizeBytes);

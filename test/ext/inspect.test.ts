@@ -77,7 +77,7 @@ const asDebugfs = test.macro(async (t, name: string) => {
 		t.is(String(inode!.xattrBlock), said('File ACL'));
 		const content = inode!.content;
 		// Where the map's place holds something else, debugfs takes that for block numbers.
-		const isMap = content?.kind === 'extents' || content?.kind === 'block-map';
+		const isMap = content !== null && 'extents' in content;
 		const used = !isMap
 			? []
 			: [

@@ -1,0 +1,42 @@
+import { LineCache } from '../block/line-cache.ts';
+import { ExtFileSystem } from '../ext/filesystem.ts';
+import { type BrowseCopy, BrowseTree, type BrowseTreeOptions } from '../fuse/browse-tree.ts';
+import { ShadowDevices } from './device-spec.ts';
+import type { BrowsableCopy, ShownCopies } from './messages.ts';
+
+/** The tree of shadow copies in one thread, and the devices behind it. */
+export class ShownTree {
+	readonly tree: BrowseTree;
+	readonly #devices = new ShadowDevices();
+	readonly #cache: LineCache;
+
+	/** `cacheBytes` is for the metadata of all copies. */
+	constructor(options: BrowseTreeOptions & { readonly cacheBytes: number }, shown: ShownCopies) {
+		this.#cache = new LineCache(options.cacheBytes);
+		this.tree = new BrowseTree(options);
+		this.show(shown);
+	}
+
+	show({ copies, changedAtMs }: ShownCopies): void {
+		this.tree.setCopies(
+			copies.map((copy) => this.#browseCopy(copy)),
+			changedAtMs,
+		);
+		this.#devices.release(copies.map(({ device }) => device));
+	}
+
+	close(): void {
+		this.#devices.close();
+	}
+
+	#browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): BrowseCopy {
+		const view = this.#devices.open(device);
+		return {
+			number,
+			name,
+			createdAtMs,
+			open: () => ExtFileSystem.open(view, { cache: this.#cache }),
+			isGone: () => view.isGone(),
+		};
+	}
+}
