@@ -35,6 +35,7 @@ const HELP = `
 	  --cache-size SIZE
 	                   The most memory for the metadata of shadow copies that are browsed (default: ${DEFAULT_CACHE_SIZE})
 	  --read-only      Show the shadow copies; neither the volume nor they can change
+	  --no-replay      Show copies as they lie on the disk, without what is in their journals
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
 	  --transport NAME How the shadow copies are served: direct, or fuse-native, an optional package that is slower and
 	                   shows less (default: direct)
@@ -54,6 +55,7 @@ export const FLAGS = {
 	policy: { type: 'string', default: POLICIES[0] },
 	cacheSize: { type: 'string', default: DEFAULT_CACHE_SIZE },
 	readOnly: { type: 'boolean', default: false },
+	replay: { type: 'boolean', default: true },
 	allowOther: { type: 'boolean', default: false },
 	transport: { type: 'string', default: TRANSPORTS[0] },
 	foreground: { type: 'boolean', default: false },
@@ -82,8 +84,21 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
+	const { replay: replayJournal } = cli.flags;
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, cacheBytes, readOnly, allowOther, transport };
+	const request = {
+		image,
+		mountpoint,
+		data,
+		live,
+		storage,
+		...limits,
+		readOnly,
+		allowOther,
+		cacheBytes,
+		transport,
+		replayJournal,
+	};
 	try {
 		await (process.send ? serveFor(request) : serve(request, report));
 	} finally {

@@ -30,14 +30,15 @@ export interface MountRequest {
 	readonly allowOther: boolean;
 	/** For the metadata of the shadow copies that are browsed. */
 	readonly cacheBytes: number;
+	/** False: copies are shown as they lie on the disk. */
+	readonly replayJournal: boolean;
 	readonly transport: Transport;
 }
 
-export interface MountPlan
-	extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy' | 'cacheBytes' | 'transport'> {
+type MountOptions = Omit<MountRequest, 'image' | 'mountpoint' | 'data' | 'live' | 'storage'>;
+
+export interface MountPlan extends MountOptions {
 	readonly paths: VolumePaths;
-	readonly readOnly: boolean;
-	readonly allowOther: boolean;
 }
 
 /** The plan of a mount with a live device. */
@@ -65,8 +66,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal };
 	checkTransport(transport, allowOther);
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
