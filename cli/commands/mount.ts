@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
-import { COPIES_MAX, checkPrivilege, type MountRequest } from '../../src/service/mount-plan.ts';
+import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
 import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
@@ -31,7 +31,10 @@ const HELP = `
 	  --policy POLICY  What gives way where the diff area is full or fails: protect-volume deletes the oldest copies,
 	                   protect-shadows fails the write (default: protect-volume)
 	  --read-only      Show the shadow copies; neither the volume nor they can change
+	  --no-replay      Show copies as they lie on the disk, without what is in their journals
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
+	  --transport NAME How the shadow copies are served: direct, or fuse-native, an optional package that is slower and
+	                   shows less (default: direct)
 	  --foreground     Stay in the foreground until everything is unmounted
 	  --json           Print {"volumes":[…]}
 `;
@@ -47,7 +50,9 @@ export const FLAGS = {
 	maxCopies: { type: 'number', default: COPIES_MAX },
 	policy: { type: 'string', default: POLICIES[0] },
 	readOnly: { type: 'boolean', default: false },
+	replay: { type: 'boolean', default: true },
 	allowOther: { type: 'boolean', default: false },
+	transport: { type: 'string', default: TRANSPORTS[0] },
 	foreground: { type: 'boolean', default: false },
 } as const;
 
@@ -66,13 +71,21 @@ export async function run(argv: readonly string[]): Promise<void> {
 		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
 	const policy = POLICIES.find((known) => known === cli.flags.policy);
 	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
+	const transport = TRANSPORTS.find((known) => known === cli.flags.transport);
+	if (!transport) usage(cli, `--transport ${cli.flags.transport}: expected one of ${TRANSPORTS.join(', ')}`);
 	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
+	const { replay: replayJournal } = cli.flags;
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther };
-	await (process.send ? serveFor(request) : serve(request, report));
+	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther, transport, replayJournal };
+	try {
+		await (process.send ? serveFor(request) : serve(request, report));
+	} finally {
+		// Its library never ends its thread, which would keep this process; what is left to say is said by then.
+		if (transport === 'fuse-native') setImmediate(() => process.exit());
+	}
 }
 
 const serve = (request: MountRequest, onReady: (status: StatusReport) => void) =>

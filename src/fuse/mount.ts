@@ -7,8 +7,8 @@ import { mountAsUser, unmountAsUser } from './fusermount.ts';
 import { MAX_CONTENT_BYTES } from './protocol.ts';
 
 /** The subtype tells our mounts from others' in /proc/self/mountinfo. */
-const SUBTYPE = 'noonmark';
-const TYPE = `fuse.${SUBTYPE}`;
+export const SUBTYPE = 'noonmark';
+export const TYPE = `fuse.${SUBTYPE}`;
 
 export interface MountOptions {
 	/** An existing directory, or an existing regular file for a file system that is one file. */
@@ -95,7 +95,7 @@ export function raiseReadAhead(majorMinor: string): boolean {
 }
 
 /** The real path of the mount point, found fit for a mount. */
-function checkMountPoint({ mountPoint, root }: MountOptions): string {
+export function checkMountPoint({ mountPoint, root }: Pick<MountOptions, 'mountPoint' | 'root'>): string {
 	const path = resolveMountPoint(mountPoint);
 	const stats = attempt(mountPoint, () => statSync(path));
 	if (root === 'directory' ? !stats.isDirectory() : !stats.isFile()) {

@@ -1,5 +1,6 @@
 import type { Field } from '../bytes/struct.ts';
 import { readOrErrno } from '../system/libc.ts';
+import type { NodeId } from './node-id.ts';
 import { inHeader, MAX_CONTENT_BYTES, PAGE_BYTES } from './protocol.ts';
 
 const header = inHeader.fields;
@@ -25,6 +26,17 @@ export class Request {
 		this.nodeLow = header.nodeLow.read(this.#bytes, header.nodeLow.at);
 		this.nodeHigh = header.nodeHigh.read(this.#bytes, header.nodeHigh.at);
 		return received;
+	}
+
+	/** Makes it a request of root in this process, as if the kernel had sent it. */
+	compose(opcode: number, node: NodeId, body: Uint8Array): void {
+		this.#end = inHeader.sizeBytes + body.length;
+		const head = { lengthBytes: this.#end, opcode, nodeLow: node.low, nodeHigh: node.high, uid: 0, gid: 0 };
+		inHeader.encode(head, this.#bytes);
+		this.#bytes.set(body, inHeader.sizeBytes);
+		this.opcode = opcode;
+		this.nodeLow = node.low;
+		this.nodeHigh = node.high;
 	}
 
 	get uniqueLow(): number {

@@ -5,6 +5,7 @@ import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
 import { createStoreAheadShare } from '../fuse/store-ahead.ts';
 import { eventfd } from '../system/libc.ts';
 import type { ShownCopies } from './messages.ts';
+import type { ServedTree } from './served-tree.ts';
 import { BrowseThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service:browse');
@@ -14,8 +15,7 @@ const THREADS = 2;
 const REPLACEMENTS_MAX = 10;
 
 /** The tree of shadow copies: its mount, and the threads that serve it. */
-export class BrowseMount {
-	/** Resolves when nobody serves the mount any more. */
+export class BrowseMount implements ServedTree {
 	readonly ended: Promise<void>;
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
@@ -38,7 +38,6 @@ export class BrowseMount {
 		for (let i = 0; i < THREADS; i++) this.#startThread();
 	}
 
-	/** From its return on the tree has these copies and no others. */
 	async show(shown: ShownCopies): Promise<void> {
 		const gone = this.#shown.copies.filter(({ number }) => !shown.copies.some((copy) => copy.number === number));
 		this.#shown = shown;
@@ -47,7 +46,6 @@ export class BrowseMount {
 		invalidateInode(this.#mount.fd, ROOT_NODE);
 	}
 
-	/** Errors: refused `mount-busy` where somebody uses it and `detach` is not set. */
 	unmount(options: { detach: boolean }): void {
 		unmount(this.mountPoint, options);
 	}

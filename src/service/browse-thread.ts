@@ -3,21 +3,15 @@ import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import createDebug from 'debug';
 import { messageOf } from '../errors.ts';
-import { ExtFileSystem } from '../ext/filesystem.ts';
-import { type BrowseCopy, BrowseTree } from '../fuse/browse-tree.ts';
 import { runSession } from '../fuse/session.ts';
 import { StoreAhead } from '../fuse/store-ahead.ts';
-import { ShadowDevices } from './device-spec.ts';
 import { OrderTaker, WAKE } from './mailbox.ts';
-import type { BrowsableCopy, BrowseOrder, BrowseThreadSetup, ShownCopies } from './messages.ts';
+import type { BrowseOrder, BrowseThreadSetup } from './messages.ts';
+import { ShownTree } from './shown-tree.ts';
 
 const log = createDebug('noonmark:service:browse');
 const setup = workerData as BrowseThreadSetup;
 const orders = new OrderTaker<BrowseOrder>(setup.mailbox);
-const devices = new ShadowDevices();
-/** For the metadata of one copy; a thread keeps the 16 copies open that were used last. */
-const CACHE_BYTES = 8 << 20;
-
 const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
 const ahead = new StoreAhead({
 	share: setup.ahead,
@@ -25,34 +19,17 @@ const ahead = new StoreAhead({
 	fuseFd: setup.fuseFd,
 	wakeOthers: () => writeSync(setup.aheadFd, WAKE),
 });
-const tree = new BrowseTree({ log: note, ahead });
+const shownTree = new ShownTree({ log: note, ahead }, setup.shown);
 
-function show({ copies, changedAtMs }: ShownCopies): void {
-	tree.setCopies(copies.map(browseCopy), changedAtMs);
-	devices.release(copies.map(({ device }) => device));
-}
-
-function browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): BrowseCopy {
-	const view = devices.open(device);
-	return {
-		number,
-		name,
-		createdAtMs,
-		open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
-		isGone: () => view.isGone(),
-	};
-}
-
-show(setup.shown);
 runSession({
 	fd: setup.fuseFd,
 	wakeFds: [orders.wakeFd, setup.aheadFd],
-	handler: tree,
+	handler: shownTree.tree,
 	betweenRequests: () => {
-		orders.takeAll(({ shown }) => show(shown));
-		tree.readAhead();
+		orders.takeAll(({ shown }) => shownTree.show(shown));
+		shownTree.tree.readAhead();
 		return -1;
 	},
 	log: note,
 });
-devices.close();
+shownTree.close();

@@ -19,8 +19,8 @@ import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
-import { BrowseMount } from './browse-mount.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
+import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import type { BrowsableCopy } from './messages.ts';
@@ -28,75 +28,72 @@ import type { MountPlan } from './mount-plan.ts';
 import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
+import { type ServedTree, serveTree } from './served-tree.ts';
 import type { Surroundings } from './volume-service.ts';
 import { volumeStamp } from './volume-stamp.ts';
 
+interface Parts {
+	readonly paths: VolumePaths;
+	readonly events: EventLog;
+	readonly device: FileDevice;
+	readonly stored: StoredCopies | undefined;
+	readonly copies: readonly ProvidedCopy[];
+	readonly states: CopyStates;
+	readonly tree: ServedTree;
+}
+
 export class ImageBrowser implements MountedVolume {
-	readonly #paths: VolumePaths;
-	readonly #device: FileDevice;
-	readonly #stored: StoredCopies | undefined;
-	readonly #copies: readonly ProvidedCopy[];
-	readonly #events: EventLog;
-	readonly #browse: BrowseMount;
+	readonly #parts: Parts;
 	#ending = false;
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
-	constructor({ paths, allowOther }: MountPlan, { nowMs }: Surroundings) {
+	static async start(plan: MountPlan, { nowMs }: Surroundings): Promise<ImageBrowser> {
+		const { paths, allowOther, transport, replayJournal } = plan;
 		const { image, mountpoint, storage } = paths;
-		this.#paths = paths;
-		this.#events = new EventLog(storage, nowMs);
-		this.#device = openShared(image);
+		const events = new EventLog(storage, nowMs);
+		const device = openShared(image);
 		try {
-			this.#stored = this.#readStorage();
-			this.#copies = providedCopies(image, this.#stored);
-			const copies = [presentState(image, nowMs()), ...this.#copies.map(browsable)];
-			this.#browse = new BrowseMount(
-				{ mountPoint: mountpoint, source: image, allowOther },
-				{ copies, changedAtMs: nowMs() },
-			);
+			const stored = readStorage(paths, device.sizeBytes, events);
+			const provided = providedCopies(image, stored);
+			const copies = [presentState(image, nowMs()), ...provided.map(browsable)];
+			const options = { mountPoint: mountpoint, source: image, allowOther, transport };
+			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
+			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
 		} catch (error) {
-			this.#device.close();
+			device.close();
 			throw error;
 		}
 	}
 
-	#readStorage(): StoredCopies | undefined {
-		const { image, storage } = this.#paths;
-		try {
-			accessSync(join(storage, 'catalog'), constants.R_OK);
-		} catch (error) {
-			const { code } = error as NodeJS.ErrnoException;
-			if (code !== 'ENOENT')
-				this.#events.note('storage-unreadable', code!, `${storage} cannot be read: its shadow copies are not shown`);
-			return undefined;
-		}
-		const { sizeBytes } = this.#device;
-		return readStoredCopies({ directory: storage, volumeSizeBytes: sizeBytes, volumeStamp: volumeStamp(image) });
+	private constructor(parts: Parts) {
+		this.#parts = parts;
 	}
 
 	async status(): Promise<StatusReport> {
 		const volume = {
-			...this.#paths,
+			...this.#parts.paths,
 			pid: process.pid,
-			shadowCopyCount: this.#copies.length,
+			shadowCopyCount: this.#parts.copies.length,
 			frozen: false,
 			readOnly: true,
 		};
-		return { volume, storage: await this.storage(), events: this.#events.all.slice(-20) };
+		return { volume, storage: await this.storage(), events: this.#parts.events.all.slice(-20) };
 	}
 
 	async storage(): Promise<StorageReport> {
-		const { usedBytes, allocatedBytes } = this.#stored ?? { usedBytes: 0, allocatedBytes: 0 };
-		const { image: volume, storage: path } = this.#paths;
+		const { usedBytes, allocatedBytes } = this.#parts.stored ?? { usedBytes: 0, allocatedBytes: 0 };
+		const { image: volume, storage: path } = this.#parts.paths;
 		return { volume, path, usedBytes, allocatedBytes, maximumBytes: null, freeSpaceKnown: true };
 	}
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
-		return this.#copies.map((provided) => copyReport(provided, 'system', this.#paths));
+		const { copies, states, paths } = this.#parts;
+		const found = await states.of(copies);
+		return copies.map((provided, i) => copyReport(provided, found[i]!, 'system', paths));
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(this.#copies, { named: [copy] }) as [ProvidedCopy];
+		const [{ device }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
 		return inspectCopy({ device, selection });
 	}
 
@@ -113,19 +110,19 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	#isReadOnly() {
-		return refused('read-only', `${this.#paths.image}: is mounted to look at only; root can mount it for use`);
+		return refused('read-only', `${this.#parts.paths.image}: is mounted to look at only; root can mount it for use`);
 	}
 
 	events(): readonly VolumeEvent[] {
-		return this.#events.all;
+		return this.#parts.events.all;
 	}
 
 	follow(gone: AbortSignal): AsyncGenerator<VolumeEvent> {
-		return this.#events.follow(gone);
+		return this.#parts.events.follow(gone);
 	}
 
 	async unmount(): Promise<void> {
-		const { mountpoint } = this.#paths;
+		const { mountpoint } = this.#parts.paths;
 		const users = mountUsers(mountpoint);
 		if (users.length > 0)
 			throw refused('mount-busy', `${mountpoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
@@ -139,20 +136,33 @@ export class ImageBrowser implements MountedVolume {
 	async #end(options: { detach: boolean }): Promise<void> {
 		this.#ending = true;
 		try {
-			this.#browse.unmount(options);
+			this.#parts.tree.unmount(options);
 		} catch (error) {
 			this.#ending = false;
 			throw error;
 		}
-		await this.#browse.ended;
-		this.#device.close();
-		this.#events.close();
+		await this.#parts.tree.ended;
+		this.#parts.device.close();
+		this.#parts.events.close();
 	}
 
 	async lost(): Promise<string> {
-		await this.#browse.ended;
+		await this.#parts.tree.ended;
 		return this.#ending ? new Promise(() => {}) : 'the tree was unmounted';
 	}
+}
+
+/** Undefined where there is no storage, or none that can be read: the latter is put on record. */
+function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, events: EventLog) {
+	try {
+		accessSync(join(storage, 'catalog'), constants.R_OK);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code !== 'ENOENT')
+			events.note('storage-unreadable', code!, `${storage} cannot be read: its shadow copies are not shown`);
+		return undefined;
+	}
+	return readStoredCopies({ directory: storage, volumeSizeBytes, volumeStamp: volumeStamp(image) });
 }
 
 /** Several may look at an image at the same time; a service that lets it be written holds the lock alone. */

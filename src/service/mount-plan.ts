@@ -7,12 +7,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { MaximumSize } from '../control/messages.ts';
 import type { StoragePolicy } from '../diff/diff-area-types.ts';
 import { missing, refused } from '../errors.ts';
+import { checkTransport, type Transport } from '../fuse/transport.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
 export { COPIES_MAX } from '../diff/diff-area-types.ts';
+export { TRANSPORTS } from '../fuse/transport.ts';
 
 export interface MountRequest {
 	readonly image: string;
@@ -26,12 +28,15 @@ export interface MountRequest {
 	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
+	/** False: copies are shown as they lie on the disk. */
+	readonly replayJournal: boolean;
+	readonly transport: Transport;
 }
 
-export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy'> {
+type MountOptions = Omit<MountRequest, 'image' | 'mountpoint' | 'data' | 'live' | 'storage'>;
+
+export interface MountPlan extends MountOptions {
 	readonly paths: VolumePaths;
-	readonly readOnly: boolean;
-	readonly allowOther: boolean;
 }
 
 /** The plan of a mount with a live device. */
@@ -59,8 +64,9 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal };
+	checkTransport(transport, allowOther);
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);

@@ -47,7 +47,7 @@ export async function runService(
 	try {
 		const service = hasLiveDevice(plan)
 			? await VolumeService.start(plan, imageSizeBytes, surroundings)
-			: new ImageBrowser(plan, surroundings);
+			: await ImageBrowser.start(plan, surroundings);
 		const ended = untilEnd(service);
 		server = await serveControl(socketPathIn(directory), (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
@@ -100,7 +100,7 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 		case 'status':
 			return service.status();
 		case 'create':
-			return service.create();
+			return service.create({ noWriters: request.noWriters ?? false });
 		case 'shadows':
 			return service.shadowCopies();
 		case 'storage':

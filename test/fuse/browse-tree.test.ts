@@ -5,9 +5,10 @@ import { createInterface } from 'node:readline';
 import anyTest, { type ExecutionContext } from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
 import { makeImage, populateImage } from '../../images/populate.ts';
+import { hasFuseNative } from '../../src/fuse/fuse-native.ts';
 import { ROOT_NODE } from '../../src/fuse/node-id.ts';
 import { invalidateEntry, invalidateInode } from '../../src/fuse/notify.ts';
-import { serveMount } from '../helpers/fuse-mount.ts';
+import { serveFuseNative, serveMount } from '../helpers/fuse-mount.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
@@ -27,6 +28,25 @@ function serveBrowse(t: ExecutionContext, data: CopiesState | { stateFile: strin
 		...{ mountPoint, root: 'directory', source: 'noonmark', readOnly: true, allowOther: true, threads: 2 },
 		...{ handlerModule, handlerData: data },
 	});
+}
+
+/** What fuse-native can show is the same through both transports. */
+const SERVED = {
+	'': async (t: ExecutionContext, data: CopiesState | { stateFile: string }) => serveBrowse(t, data),
+	' (fuse-native)': async (t: ExecutionContext, data: CopiesState | { stateFile: string }) => {
+		const mountPoint = join(temporaryDirectory(t), 'browse');
+		mkdirSync(mountPoint);
+		const handlerModule = new URL('./browse-server.js', import.meta.url).href;
+		return serveFuseNative(t, { mountPoint, source: 'noonmark', handlerModule, handlerData: data });
+	},
+};
+
+/** A test for each transport; fuse-native is optional. */
+function testBoth(title: string, body: (t: ExecutionContext, serve: (typeof SERVED)['']) => Promise<void>): void {
+	for (const [transport, serve] of Object.entries(SERVED)) {
+		const withTransport = transport === '' || hasFuseNative() ? test : anyTest.skip;
+		withTransport(`${title}${transport}`, (t) => body(t, serve as (typeof SERVED)['']));
+	}
 }
 
 const fixed = (...copies: ServedCopy[]): CopiesState => ({ copies, changedAtMs: 1_700_000_000_500 });
@@ -138,11 +158,13 @@ print('listed')`;
 	t.is(listed.toString(), 'listed\n');
 });
 
-test('names that are not there, too long names, and writes fail as they do on a read-only mount', async (t) => {
-	const image = await populated(t);
-	const { mountPoint } = serveBrowse(t, fixed({ number: 1, name: NAMES[0], image }));
-	const copy = join(mountPoint, NAMES[0]);
-	const script = `
+testBoth(
+	'names that are not there, too long names, and writes fail as they do on a read-only mount',
+	async (t, serve) => {
+		const image = await populated(t);
+		const { mountPoint } = await serve(t, fixed({ number: 1, name: NAMES[0], image }));
+		const copy = join(mountPoint, NAMES[0]);
+		const script = `
 import errno, os, sys
 def attempt(action, *args):
     try: action(*args); print('done')
@@ -160,27 +182,31 @@ attempt(os.stat, root + '/@GMT-2026.11.22-10.20.01')
 attempt(os.stat, root + '/@gmt-2026.11.22-10.20.00')
 attempt(os.stat, copy + '/..')
 print(os.stat(copy + '/..').st_ino == os.stat(root).st_ino, os.listdir(root), os.statvfs(root).f_namemax)`;
-	t.is(
-		(await runOk('python3', ['-c', script, copy, mountPoint])).toString(),
-		`ENOENT\nENOENT\nENAMETOOLONG\nENOTDIR\nEROFS\nEROFS\nEROFS\nENODATA\nENOENT\nENOENT\ndone\nTrue ['${NAMES[0]}'] 255\n`,
-	);
-});
+		t.is(
+			(await runOk('python3', ['-c', script, copy, mountPoint])).toString(),
+			`ENOENT\nENOENT\nENAMETOOLONG\nENOTDIR\nEROFS\nEROFS\nEROFS\nENODATA\nENOENT\nENOENT\ndone\nTrue ['${NAMES[0]}'] 255\n`,
+		);
+	},
+);
 
-test('a copy that cannot be opened is a directory that cannot be entered; the others are not touched', async (t) => {
-	const image = await populated(t);
-	const broken = join(temporaryDirectory(t), 'broken');
-	writeFileSync(broken, Buffer.alloc(100_000));
-	const { mountPoint } = serveBrowse(
-		t,
-		fixed({ number: 1, name: NAMES[0], image: broken }, { number: 2, name: NAMES[1], image }),
-	);
-	for (let i = 0; i < 2; i++) {
-		t.regex((await run('ls', [join(mountPoint, NAMES[0])])).stderr, /Operation not supported/);
-		t.regex((await run('cat', [join(mountPoint, NAMES[0], 'file')])).stderr, /Operation not supported/);
-	}
-	t.is((await runOk('stat', ['-c', '%F %a', join(mountPoint, NAMES[0])])).toString(), 'directory 555\n');
-	t.is((await runOk('cat', [join(mountPoint, NAMES[1], 'links/first')])).toString(), 'linked');
-});
+testBoth(
+	'a copy that cannot be opened is a directory that cannot be entered; the others are not touched',
+	async (t, serve) => {
+		const image = await populated(t);
+		const broken = join(temporaryDirectory(t), 'broken');
+		writeFileSync(broken, Buffer.alloc(100_000));
+		const { mountPoint } = await serve(
+			t,
+			fixed({ number: 1, name: NAMES[0], image: broken }, { number: 2, name: NAMES[1], image }),
+		);
+		for (let i = 0; i < 2; i++) {
+			t.regex((await run('ls', [join(mountPoint, NAMES[0])])).stderr, /Operation not supported/);
+			t.regex((await run('cat', [join(mountPoint, NAMES[0], 'file')])).stderr, /Operation not supported/);
+		}
+		t.is((await runOk('stat', ['-c', '%F %a', join(mountPoint, NAMES[0])])).toString(), 'directory 555\n');
+		t.is((await runOk('cat', [join(mountPoint, NAMES[1], 'links/first')])).toString(), 'linked');
+	},
+);
 
 test('copies that come and go show after a second, at once where the kernel is notified; who is inside gets ESTALE', async (t) => {
 	const image = await populated(t);
@@ -249,4 +275,28 @@ globals()[sys.argv[1]](*sys.argv[2:])`;
 	await first.stop();
 	const second = serveBrowse(t, state);
 	t.is((await runOk('python3', ['-c', script, 'take', second.mountPoint, handle])).toString(), 'linked');
+});
+
+test('through fuse-native a copy is what the kernel shows, but for what the README lists', async (t) => {
+	if (!hasFuseNative()) return t.pass();
+	const image = await populated(t);
+	const find = 'find . ! -name raw-target';
+	const isUtf8 = (text: string) =>
+		Buffer.from(Buffer.from(text, 'latin1').toString()).equals(Buffer.from(text, 'latin1'));
+	const view = async (mountPoint: string) => {
+		const lines = async (script: string) =>
+			(await shell(`cd "$1"; ${script}`, [mountPoint])).toString('latin1').split('\0').filter(isUtf8).sort();
+		return {
+			files: (
+				await lines(`${find} ! -path './times/*' -printf '%P %y %m %n %U:%G %s %b %l %A@ %T@ %C@\\0' || true`)
+			).map((line) => line.replaceAll(/(\.\d{3})\d{7}/g, '$1')),
+			contents: await lines(`{ ${find} -type f -size -17M -print0 || true; } | xargs -0 sha256sum -z`),
+			attributes: await lines('find attributes -print0 | sort -z | xargs -0 getfattr -d -m - -e hex'),
+			space: await lines("stat -f -c '%S %b %f %a %c %d %l' ."),
+		};
+	};
+	const { mountPoint } = await SERVED[' (fuse-native)'](t, fixed({ number: 1, name: NAMES[0], image }));
+	const seen = await view(join(mountPoint, NAMES[0]));
+	t.deepEqual(seen, await kernelView(t, image, view));
+	t.true(seen.files.length > 500);
 });

@@ -1,4 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type FuseMount, type MountOptions, mountFuse, unmount } from '../../src/fuse/mount.ts';
 
@@ -52,4 +56,28 @@ export function serveMount(
 	};
 	t.teardown(stop);
 	return { ...mount, messages, stop };
+}
+
+/** As serveMount, through fuse-native, in a process of its own; its mount ends when the test does. */
+export async function serveFuseNative(
+	t: TeardownContext,
+	options: Pick<MountOptions, 'mountPoint' | 'source'> & { handlerModule: string; handlerData: unknown },
+): Promise<{ mountPoint: string }> {
+	const { handlerModule, handlerData, ...mountOptions } = options;
+	const setup = JSON.stringify({ handlerModule, handlerData, options: mountOptions });
+	const server = spawn(process.execPath, [join(import.meta.dirname, 'fuse-native-server.js'), setup], {
+		stdio: ['ignore', 'pipe', 'inherit'],
+		timeout: 240_000,
+		killSignal: 'SIGKILL',
+	});
+	const exited = once(server, 'exit');
+	t.teardown(async () => {
+		unmount(options.mountPoint, { detach: true });
+		await Promise.race([exited, delay(10_000, undefined, { ref: false })]);
+		server.kill('SIGKILL');
+		await exited;
+	});
+	const started = await Promise.race([once(server.stdout, 'data'), exited.then(() => undefined)]);
+	if (String(started) !== 'mounted\n') throw new Error('fuse-native could not mount');
+	return { mountPoint: options.mountPoint };
 }

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-interface TeardownContext {
+/** What takes things down at the end: a test. */
+export interface TeardownContext {
 	teardown(action: () => void): void;
 }
 

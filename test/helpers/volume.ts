@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ExecutionContext } from 'ava';
 import { type RunOptions, type RunResult, run, runOk } from './run.ts';
-import { temporaryDirectory } from './temp.ts';
+import { type TeardownContext, temporaryDirectory } from './temp.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 
@@ -26,6 +25,7 @@ export interface ShadowCopyJson {
 	readonly volume: string;
 	readonly provider: string;
 	readonly state: string;
+	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
 }
@@ -39,7 +39,7 @@ export class TestVolume {
 	readonly storage: string;
 	readonly live: string;
 
-	constructor(t: ExecutionContext, options: { sizeBytes?: number; mkfs?: readonly string[] } = {}) {
+	constructor(t: TeardownContext, options: { sizeBytes?: number; mkfs?: readonly string[] } = {}) {
 		this.directory = temporaryDirectory(t);
 		this.image = join(this.directory, 'disk.img');
 		this.mountpoint = join(this.directory, 'previous');

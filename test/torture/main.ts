@@ -1,5 +1,6 @@
 /** `make torture`: the proofs that take long. Prints what was run, and ends with 1 where anything failed. */
-import { run } from '../helpers/run.ts';
+import { run, runOk } from '../helpers/run.ts';
+import { checkDatabases } from './databases.ts';
 import { tryFaults } from './faulty-device.ts';
 import { cutPower } from './power-cut.ts';
 import { race } from './race.ts';
@@ -10,7 +11,7 @@ interface Setting {
 	readonly states: number;
 	/** Kills of the service. Ten of them are one workload with faults at each of its calls, too. */
 	readonly rounds: number;
-	/** Of the race. */
+	/** Of the race, and of the load on the databases. */
 	readonly seconds: number;
 }
 
@@ -52,6 +53,17 @@ const PHASES: Record<string, Phase> = {
 		const { code, stdout } = await run('npx', args, { timeoutMs, env });
 		console.log(`kills: seed ${seed}, ${rounds} rounds\n${stdout}`);
 		return code === 0 ? [] : [`exit ${code}`];
+	},
+	async databases({ seconds }) {
+		await runOk('images/install-tools.sh', ['databases'], { timeoutMs: 600_000 });
+		const actions: (() => void)[] = [];
+		try {
+			const { failures, ...counts } = await checkDatabases({ teardown: (action) => actions.unshift(action) }, seconds);
+			console.log(`databases: ${seconds} s, ${JSON.stringify(counts)}, ${failures.length} failures`);
+			return failures;
+		} finally {
+			for (const action of actions) action();
+		}
 	},
 };
 

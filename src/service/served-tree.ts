@@ -1,0 +1,26 @@
+import type { Transport } from '../fuse/transport.ts';
+import { BrowseMount } from './browse-mount.ts';
+import { FuseNativeTree } from './fuse-native-tree.ts';
+import type { ShownCopies } from './messages.ts';
+
+/** The tree of shadow copies, mounted and served. */
+export interface ServedTree {
+	/** Resolves when nobody serves the mount any more. */
+	readonly ended: Promise<void>;
+	/** From its return on the tree has these copies and no others. */
+	show(shown: ShownCopies): Promise<void>;
+	/** Errors: refused `mount-busy` where somebody uses it and `detach` is not set. */
+	unmount(options: { detach: boolean }): void;
+}
+
+export interface TreeMountOptions {
+	readonly mountPoint: string;
+	readonly source: string;
+	readonly allowOther: boolean;
+	readonly transport: Transport;
+}
+
+/** Mounts the tree. Errors: those of mounting. */
+export async function serveTree(options: TreeMountOptions, shown: ShownCopies): Promise<ServedTree> {
+	return options.transport === 'fuse-native' ? FuseNativeTree.mount(options, shown) : new BrowseMount(options, shown);
+}
