@@ -29,7 +29,7 @@ import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { isNoSpace } from './storage-errors.ts';
+import { faultNameOf, isNoSpace } from './storage-errors.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -287,7 +287,7 @@ export class DiffArea {
 			if (isNoSpace(error)) return 'no-space';
 			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
 			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
-			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault });
+			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault, faultName: faultNameOf(error) });
 			this.#forget(this.#copies);
 			this.#tryRecordLoss();
 			return undefined;
@@ -353,7 +353,7 @@ export class DiffArea {
 		try {
 			this.#recordLoss();
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
 		}
 	}
@@ -416,7 +416,7 @@ export class DiffArea {
 		try {
 			this.#segments.remove(epoch);
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 		}
 	}
 

@@ -3,3 +3,9 @@ export function isNoSpace(error: unknown): boolean {
 	const { code } = error as NodeJS.ErrnoException;
 	return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+/** The name of a fault, for events: errno's of the system call below, else the code of our own error. */
+export function faultNameOf(error: unknown): string {
+	const { code, cause } = error as { code?: string; cause?: unknown };
+	return (cause as { code?: string } | undefined)?.code ?? code ?? 'failed';
+}

@@ -126,8 +126,11 @@ export class VolumeService implements MountedVolume {
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
 		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
-		const { allowOther, transport } = plan;
-		this.#browse = await serveTree({ mountPoint: mountpoint, source: image, allowOther, transport }, this.#shown());
+		const { allowOther, cacheBytes, transport } = plan;
+		this.#browse = await serveTree(
+			{ mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport },
+			this.#shown(),
+		);
 	}
 
 	async lost(): Promise<string> {
@@ -348,21 +351,25 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'copies-lost':
 			events.note(
 				'copies-lost',
-				null,
+				event.faultName,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
 			return;
 		case 'copy-unreadable':
-			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			events.note(
+				'copy-unreadable',
+				event.faultName,
+				`${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`,
+			);
 			return;
 		case 'copy-readable':
 			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
 			return;
 		case 'catalog-restored':
-			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
+			events.note('catalog-restored', 'catalog-damaged', `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
-			events.note('storage-unwritable', null, event.fault);
+			events.note('storage-unwritable', event.faultName, event.fault);
 			return;
 	}
 }
