@@ -28,6 +28,7 @@ for (const [name, { isDirty, kernelCannot, isRehashed }] of Object.entries(matri
 )) {
 	it(name, async (t) => {
 		t.timeout(60_000);
+		if (kernelCannot) t.log(`not mounted by the kernel here: ${kernelCannot}`);
 		const directory = temporaryDirectory(t);
 		const { path, reference } = await buildImage(name, join(directory, 'image'));
 		// The kernel replays, and writes: on a copy.
