@@ -15,7 +15,7 @@ import type {
 	VolumeEvent,
 } from '../control/messages.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
-import { missing, refused } from '../errors.ts';
+import { corrupt, missing, refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import { tryLockShared } from '../system/libc.ts';
@@ -95,7 +95,8 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -171,9 +172,10 @@ function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, e
 		accessSync(join(storage, 'catalog'), constants.R_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
-		if (code !== 'ENOENT')
+		if (code !== 'ENOENT') {
 			events.note('storage-unreadable', code!, `${storage} cannot be read: its shadow copies are not shown`);
-		return undefined;
+			return undefined;
+		}
 	}
 	return readStoredCopies({ directory: storage, volumeSizeBytes, volumeStamp: volumeStamp(image) });
 }
