@@ -46,6 +46,8 @@ export class DiffArea {
 	#prepared: SegmentWriter | undefined;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
+	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
+	#isUnfinishedNamed = false;
 	readonly #events: DiffAreaEvent[];
 
 	/**
@@ -195,22 +197,35 @@ export class DiffArea {
 			this.#writeCatalog(null);
 		} catch (error) {
 			this.#unfinished = unfinished;
+			this.#isUnfinishedNamed = true;
 			throw error;
 		}
 	}
 
-	/** Drops what prepareCommit and commit made, up to finishCommit. */
+	/** Drops what prepareCommit and commit made, up to finishCommit. A copy that the catalog does not let go of stays. */
 	abortCommit(): void {
-		const unfinished = this.#unfinished;
-		this.#unfinished = undefined;
-		if (unfinished && this.#copies.includes(unfinished)) {
-			this.#forget([unfinished]);
-			this.#tryRecordLoss(); // a finishCommit that failed may have named the copy in the catalog already
+		if (this.#unfinished && this.#copies.includes(this.#unfinished) && this.#unnameUnfinished()) {
+			this.#forget([this.#unfinished]);
+			this.#removeUnread();
 		}
+		this.#unfinished = undefined;
+		this.#isUnfinishedNamed = false;
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#segments.remove(this.#prepared.epoch);
 		this.#prepared = undefined;
+	}
+
+	/** Takes the unfinished copy out of the catalog. Where it may come back, it must be preserved on, to be right then. */
+	#unnameUnfinished(): boolean {
+		if (!this.#isUnfinishedNamed) return true;
+		try {
+			this.#writeCatalog(null);
+			return true;
+		} catch (error) {
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
+			return false;
+		}
 	}
 
 	/** Deletes a copy. Its chunks stay as long as an older copy may read them. Returns false where it is not there. */
