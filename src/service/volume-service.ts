@@ -38,8 +38,6 @@ import { LiveThread } from './thread-clients.ts';
 
 const log = createDebug('noonmark:service');
 
-const STATUS_EVENTS_MAX = 20;
-
 /** What a service may not find out by itself: the time, and ids that nobody else has. */
 export interface Surroundings {
 	nowMs(): number;
@@ -202,7 +200,7 @@ export class VolumeService implements MountedVolume {
 			frozen: this.#coordinator.frozen,
 			readOnly: this.readOnly,
 		};
-		return { volume, storage: await this.storage(), events: this.#events.all.slice(-STATUS_EVENTS_MAX) };
+		return { volume, storage: await this.storage(), events: this.#events.latest };
 	}
 
 	events(): readonly VolumeEvent[] {
