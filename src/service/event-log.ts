@@ -88,7 +88,7 @@ function attempt<T>(action: () => T): T | undefined {
 	}
 }
 
-const eventsPath = (storage: string) => join(storage, 'events.jsonl');
+export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
 
 const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;
 
