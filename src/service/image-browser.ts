@@ -79,7 +79,7 @@ export class ImageBrowser implements MountedVolume {
 			frozen: false,
 			readOnly: true,
 		};
-		return { volume, storage: await this.storage(), events: this.#parts.events.all.slice(-20) };
+		return { volume, storage: await this.storage(), events: this.#parts.events.latest };
 	}
 
 	async storage(): Promise<StorageReport> {

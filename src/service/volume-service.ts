@@ -40,8 +40,6 @@ import { verifyOrder, verifyProvided } from './verify.ts';
 
 const log = createDebug('noonmark:service');
 
-const STATUS_EVENTS_MAX = 20;
-
 /** What a service may not find out by itself: the time, and ids that nobody else has. */
 export interface Surroundings {
 	nowMs(): number;
@@ -204,7 +202,7 @@ export class VolumeService implements MountedVolume {
 			frozen: this.#coordinator.frozen,
 			readOnly: this.readOnly,
 		};
-		return { volume, storage: await this.storage(), events: this.#events.all.slice(-STATUS_EVENTS_MAX) };
+		return { volume, storage: await this.storage(), events: this.#events.latest };
 	}
 
 	async verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
