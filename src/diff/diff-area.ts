@@ -29,7 +29,8 @@ import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { faultNameOf, isNoSpace } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, noSegment, storageFull } from './storage-errors.ts';
+import type { SegmentToVerify } from './verify.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -49,6 +50,7 @@ export class DiffArea {
 	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
 	#isUnfinishedNamed = false;
 	readonly #events: DiffAreaEvent[];
+	#volumeStates: readonly string[];
 
 	/**
 	 * Opens the diff area in a directory, or makes one. Errors: those of openDiffArea; io `storage-unwritable`. The
@@ -68,12 +70,13 @@ export class DiffArea {
 		this.#policy = options.policy ?? 'protect-volume';
 		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
 		this.#onUnrecordedLoss = options.onUnrecordedLoss ?? (() => {});
+		this.#volumeStates = options.volumeState === undefined ? [] : [options.volumeState];
 		this.#maximumBytes = maximumBytes;
 		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
-		const { index, epochs } = this.#chunks;
+		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
+		const { index, epochs, records } = this.#chunks;
 		this.share = {
 			directory,
 			volumeId,
@@ -81,6 +84,7 @@ export class DiffArea {
 			chunkSizeBytes,
 			index: index.share,
 			epochs: epochs.share,
+			records: records.share,
 		};
 		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
@@ -106,6 +110,11 @@ export class DiffArea {
 	takeEvents(): readonly DiffAreaEvent[] {
 		if (this.#events.length === 0) return this.#events;
 		return this.#events.splice(0);
+	}
+
+	/** The segments that can be read; up to these lengths they do not change. */
+	get segments(): SegmentToVerify[] {
+		return this.#segments.readable;
 	}
 
 	/** Bytes of chunks preserved in a copy's own epoch. */
@@ -165,7 +174,7 @@ export class DiffArea {
 			} catch (error) {
 				this.#segments.remove(this.#epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
-					throw this.#noSegment(error);
+					throw noSegment(this.share.directory, error);
 				}
 				this.#evictOldest('no-space');
 			}
@@ -257,7 +266,7 @@ export class DiffArea {
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
-			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
+			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason, this.#maximumBytes);
 			this.#evictOldest(reason);
 		}
 	}
@@ -277,7 +286,14 @@ export class DiffArea {
 	 */
 	checkRoom(chunkCount: number): void {
 		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
-		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes)) throw this.#isFull('maximum-size');
+		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes))
+			throw storageFull(this.share.directory, 'maximum-size', this.#maximumBytes);
+	}
+
+	/** To be called before the volume may look otherwise than until now: how it may look while the diff area is open. */
+	noteVolumeStates(states: readonly string[]): void {
+		this.#volumeStates = states;
+		if (this.#copies.length > 0) this.#tryRecordLoss();
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
@@ -293,6 +309,7 @@ export class DiffArea {
 			const places = writer.append(record);
 			this.#segments.adopt(writer);
 			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
+			this.#chunks.addRecord(writer.epoch, (writer.lengthBytes - record.sizeBytes) / PAGE_BYTES);
 			for (const place of places) {
 				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
 				this.needed.preserved(place.chunkIndex);
@@ -307,15 +324,6 @@ export class DiffArea {
 			this.#tryRecordLoss();
 			return undefined;
 		}
-	}
-
-	#isFull(reason: NoRoom) {
-		const why = {
-			'maximum-size': `has its maximum size of ${this.#maximumBytes} bytes; raise it, or delete shadow copies`,
-			'no-space': 'is on a full disk; make room there, or delete shadow copies',
-			'index-full': 'holds more chunks than its index can; delete shadow copies',
-		}[reason];
-		return refused('storage-full', `${this.share.directory}: the diff area ${why}`);
 	}
 
 	/** Why the record cannot be appended now. */
@@ -384,7 +392,7 @@ export class DiffArea {
 	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
 		opened.forEach(({ content }, i) => {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#publish(firstEpoch + i, content);
+			if (content) this.#chunks.publishAll(firstEpoch + i, content);
 		});
 		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;
@@ -403,20 +411,11 @@ export class DiffArea {
 			this.#writer = this.#segments.create(nextEpoch);
 		} catch (error) {
 			this.#segments.remove(nextEpoch);
-			throw this.#noSegment(error);
+			throw noSegment(this.share.directory, error);
 		}
 		this.#segments.adopt(this.#writer);
 		this.#chunks.beginEpoch(this.#writer.lengthBytes);
 		for (const { epoch } of this.#copies) this.needed.begin(epoch);
-	}
-
-	#noSegment(error: unknown) {
-		const message = `${this.share.directory}: no segment can be made: ${messageOf(error)}`;
-		return ioError('storage-unwritable', message, error);
-	}
-
-	#publish(epoch: number, content: SegmentContent): void {
-		forEachPlace(content, (place) => this.#chunks.publish(place.chunkIndex, { epoch, ...place }));
 	}
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
@@ -440,7 +439,8 @@ export class DiffArea {
 		const { nextEpoch } = this.#epochs;
 		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
+		const volumeStates = volumeStamp === null ? this.#volumeStates : [];
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
-		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });
+		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
 	}
 }

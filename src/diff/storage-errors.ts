@@ -1,8 +1,24 @@
+import { ioError, messageOf, refused } from '../errors.ts';
+import type { NoRoom } from './diff-area-types.ts';
+
 /** Whether an error of the file system means that there is no room: on the disk, or in the quota of its owner. */
 export function isNoSpace(error: unknown): boolean {
 	const { code } = error as NodeJS.ErrnoException;
 	return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+/** The error where the policy protects the copies, and there is no room for more. */
+export function storageFull(directory: string, reason: NoRoom, maximumBytes: number | null) {
+	const why = {
+		'maximum-size': `has its maximum size of ${maximumBytes} bytes; raise it, or delete shadow copies`,
+		'no-space': 'is on a full disk; make room there, or delete shadow copies',
+		'index-full': 'holds more chunks than its index can; delete shadow copies',
+	}[reason];
+	return refused('storage-full', `${directory}: the diff area ${why}`);
+}
+
+export const noSegment = (directory: string, error: unknown) =>
+	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
 
 /** The name of a fault, for events: errno's of the system call below, else the code of our own error. */
 export function faultNameOf(error: unknown): string {
