@@ -75,8 +75,8 @@ export class DiffArea {
 		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
-		const { index, epochs } = this.#chunks;
+		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
+		const { index, epochs, records } = this.#chunks;
 		this.share = {
 			directory,
 			volumeId,
@@ -84,6 +84,7 @@ export class DiffArea {
 			chunkSizeBytes,
 			index: index.share,
 			epochs: epochs.share,
+			records: records.share,
 		};
 		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
@@ -308,6 +309,7 @@ export class DiffArea {
 			const places = writer.append(record);
 			this.#segments.adopt(writer);
 			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
+			this.#chunks.addRecord(writer.epoch, (writer.lengthBytes - record.sizeBytes) / PAGE_BYTES);
 			for (const place of places) {
 				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
 				this.needed.preserved(place.chunkIndex);
@@ -390,7 +392,7 @@ export class DiffArea {
 	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
 		opened.forEach(({ content }, i) => {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#publish(firstEpoch + i, content);
+			if (content) this.#chunks.publishAll(firstEpoch + i, content);
 		});
 		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;
@@ -414,10 +416,6 @@ export class DiffArea {
 		this.#segments.adopt(this.#writer);
 		this.#chunks.beginEpoch(this.#writer.lengthBytes);
 		for (const { epoch } of this.#copies) this.needed.begin(epoch);
-	}
-
-	#publish(epoch: number, content: SegmentContent): void {
-		forEachPlace(content, (place) => this.#chunks.publish(place.chunkIndex, { epoch, ...place }));
 	}
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
