@@ -1,5 +1,5 @@
 /** An image as an ordinary user looks at it. Everything that the user does runs as that user. */
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import type { ShadowCopyReport, VolumeEvent, VolumeReport } from '../../src/control/messages.ts';
@@ -15,20 +15,13 @@ const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 const USER = 65534;
 const AS_USER = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
 
-const fuseMode = canMount ? statSync('/dev/fuse').mode & 0o777 : 0;
-// What udev gives it; where there is no udev, nobody but root may open it.
-anyTest.before(() => {
-	if (canMount) chmodSync('/dev/fuse', 0o666);
-});
-anyTest.after.always(() => {
-	if (canMount) chmodSync('/dev/fuse', fuseMode);
-});
-
 class User {
 	readonly mountpoint: string;
 	readonly #env: NodeJS.ProcessEnv;
 
 	constructor(t: ExecutionContext) {
+		// What udev makes it; where there is no udev, only root may open it. Left so: other runs may be under way.
+		chmodSync('/dev/fuse', 0o666);
 		const home = temporaryDirectory(t);
 		chownSync(home, USER, USER);
 		this.mountpoint = join(home, 'browse');
