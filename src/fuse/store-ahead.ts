@@ -30,7 +30,7 @@ const NEAR_READS = 1;
 const WINDOW_FILES = 2;
 const FROM_POSITION = 3;
 const ASKED_BY = 4;
-/** How many windows were asked for, and how many of these a thread has taken on: the next may be asked for while one is being stored. */
+/** How many windows were asked for, and how many of these were begun: one may be asked for while another is stored. */
 const ASKED = 5;
 const TAKEN = 6;
 /** 1 while a thread stores. One that dies meanwhile leaves it so, and nothing is stored any more. */
