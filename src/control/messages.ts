@@ -40,7 +40,10 @@ export interface ShadowCopyReport {
 	/** What that is; null for one that can be read. */
 	readonly fault: string | null;
 	readonly attributes: readonly string[];
+	/** Kept for its own epoch. */
 	readonly preservedBytes: number;
+	/** What deleting it alone would give back; null where nobody has looked. */
+	readonly freedByDeletingBytes: number | null;
 }
 
 export interface StorageReport {

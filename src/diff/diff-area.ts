@@ -25,11 +25,12 @@ import type { EpochTable } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
 import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
+import { Reclaimer } from './reclaimer.ts';
 import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { isNoSpace } from './storage-errors.ts';
+import { isNoSpace, noSegment, storageFull } from './storage-errors.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -41,11 +42,14 @@ export class DiffArea {
 	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
 	readonly #segments: SegmentStore;
+	readonly #reclaimer: Reclaimer;
 	#copies: CatalogCopy[];
 	#writer: SegmentWriter | undefined;
 	#prepared: SegmentWriter | undefined;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
+	/** Whether the catalog tells which copies there are. Until then what they read must stay. */
+	#isRecorded = true;
 	readonly #events: DiffAreaEvent[];
 
 	/**
@@ -71,6 +75,7 @@ export class DiffArea {
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
 		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
+		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
 		const { index, epochs } = this.#chunks;
 		this.share = {
 			directory,
@@ -163,7 +168,7 @@ export class DiffArea {
 			} catch (error) {
 				this.#segments.remove(this.#epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
-					throw this.#noSegment(error);
+					throw noSegment(this.share.directory, error);
 				}
 				this.#evictOldest('no-space');
 			}
@@ -213,7 +218,10 @@ export class DiffArea {
 		this.#prepared = undefined;
 	}
 
-	/** Deletes a copy. Its chunks stay as long as an older copy may read them. Returns false where it is not there. */
+	/**
+	 * Deletes a copy. Chunks that an older copy reads stay; the space of the others is given back by `reclaim`, or at once
+	 * where it was the oldest. Returns false where it is not there.
+	 */
 	delete(epoch: number): boolean {
 		const copy = this.#copies.find((candidate) => candidate.epoch === epoch);
 		if (!copy) return false;
@@ -227,7 +235,27 @@ export class DiffArea {
 		}
 		this.#forget([copy]);
 		this.#recordLoss();
+		if (this.#copies[0] && this.#copies[0].epoch < epoch) this.#reclaimer.add(epoch, this.#copies);
 		return true;
+	}
+
+	/** Whether there may be space to be given back that a deleted copy left. */
+	get hasToReclaim(): boolean {
+		return this.#isRecorded && !this.#reclaimer.isIdle;
+	}
+
+	/** Gives back some of it: a step of a few milliseconds, to be repeated while `hasToReclaim`. */
+	reclaim(): void {
+		try {
+			if (this.hasToReclaim) this.#reclaimer.step(this.#copies);
+		} catch (error) {
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+		}
+	}
+
+	/** Bytes of the segments that deleting the oldest copy would remove. */
+	get oldestBytes(): number {
+		return this.#segments.bytesBefore(this.#copies[1]?.epoch ?? Number.POSITIVE_INFINITY);
 	}
 
 	/**
@@ -242,7 +270,7 @@ export class DiffArea {
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
-			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
+			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason);
 			this.#evictOldest(reason);
 		}
 	}
@@ -262,7 +290,8 @@ export class DiffArea {
 	 */
 	checkRoom(chunkCount: number): void {
 		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
-		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes)) throw this.#isFull('maximum-size');
+		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes))
+			throw storageFull(this.share.directory, 'maximum-size');
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
@@ -292,15 +321,6 @@ export class DiffArea {
 			this.#tryRecordLoss();
 			return undefined;
 		}
-	}
-
-	#isFull(reason: NoRoom) {
-		const why = {
-			'maximum-size': `has its maximum size of ${this.#maximumBytes} bytes; raise it, or delete shadow copies`,
-			'no-space': 'is on a full disk; make room there, or delete shadow copies',
-			'index-full': 'holds more chunks than its index can; delete shadow copies',
-		}[reason];
-		return refused('storage-full', `${this.share.directory}: the diff area ${why}`);
 	}
 
 	/** Why the record cannot be appended now. */
@@ -353,6 +373,7 @@ export class DiffArea {
 		try {
 			this.#recordLoss();
 		} catch (error) {
+			this.#isRecorded = false;
 			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
 			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
 		}
@@ -369,13 +390,14 @@ export class DiffArea {
 	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
 		opened.forEach(({ content }, i) => {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#publish(firstEpoch + i, content);
+			if (content) this.#chunks.publishAll(firstEpoch + i, content.places);
 		});
 		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;
 		const newest = opened.at(-1)?.content;
 		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
 		else this.#beginSpareEpoch();
+		this.#reclaimer.addAll(this.#copies);
 	}
 
 	/**
@@ -388,20 +410,11 @@ export class DiffArea {
 			this.#writer = this.#segments.create(nextEpoch);
 		} catch (error) {
 			this.#segments.remove(nextEpoch);
-			throw this.#noSegment(error);
+			throw noSegment(this.share.directory, error);
 		}
 		this.#segments.adopt(this.#writer);
 		this.#chunks.beginEpoch(this.#writer.lengthBytes);
 		for (const { epoch } of this.#copies) this.needed.begin(epoch);
-	}
-
-	#noSegment(error: unknown) {
-		const message = `${this.share.directory}: no segment can be made: ${messageOf(error)}`;
-		return ioError('storage-unwritable', message, error);
-	}
-
-	#publish(epoch: number, content: SegmentContent): void {
-		forEachPlace(content, (place) => this.#chunks.publish(place.chunkIndex, { epoch, ...place }));
 	}
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
@@ -427,5 +440,6 @@ export class DiffArea {
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });
+		this.#isRecorded = true;
 	}
 }

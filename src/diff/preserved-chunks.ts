@@ -42,6 +42,12 @@ export class PreservedChunks {
 		this.index.publish(chunkIndex, this.epochs.locationOf(place));
 	}
 
+	/** Publishes what a segment holds: chunk index and page * 2 + isZero, alternating. */
+	publishAll(epoch: number, places: Uint32Array): void {
+		const base = this.epochs.baseLocation(epoch);
+		for (let i = 0; i < places.length; i += 2) this.index.publish(places[i]!, base + places[i + 1]!);
+	}
+
 	/** Whether so many chunks in a record of this size can be told; frees what only copies before the oldest could reach. */
 	makeRoom(chunkCount: number, recordBytes: number, oldestEpoch: number): boolean {
 		if (this.#endPage + recordBytes / PAGE_BYTES >= PAGES_MAX) return false;

@@ -48,19 +48,20 @@ export function forEachPlace(content: SegmentContent, visit: (place: PreservedCh
 }
 
 /**
- * Reads a segment's records. Errors: those of checkSegmentHeader; corrupt `segment-damaged` where a record is unsound
+ * Reads a segment's records. What lies before `knownDurableBytes` cannot be torn, and its content is not looked at: it may
+ * have been given back. Errors: those of checkSegmentHeader; corrupt `segment-damaged` where a record is unsound
  * although it was durable, or where an entry names a chunk that the volume does not have.
  */
-export function scanSegment(path: string, identity: SegmentIdentity): SegmentContent {
+export function scanSegment(path: string, identity: SegmentIdentity, knownDurableBytes: number): SegmentContent {
 	const fd = openSync(path, 'r');
 	try {
-		return scanRecords(fd, path, identity);
+		return scanRecords(fd, path, identity, knownDurableBytes);
 	} finally {
 		closeSync(fd);
 	}
 }
 
-function scanRecords(fd: number, path: string, identity: SegmentIdentity): SegmentContent {
+function scanRecords(fd: number, path: string, identity: SegmentIdentity, knownDurableBytes: number): SegmentContent {
 	const fileBytes = fstatSync(fd).size;
 	const page = Buffer.alloc(PAGE_BYTES);
 	if (fileBytes < PAGE_BYTES) {
@@ -70,16 +71,17 @@ function scanRecords(fd: number, path: string, identity: SegmentIdentity): Segme
 	checkSegmentHeader(page, identity, path);
 	const records = walkHeads(fd, fileBytes, identity);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
-	const durableBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
+	const toldBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
+	const durableBytes = Math.max(knownDurableBytes, toldBytes);
 	const isSound = ({ head, atBytes }: RecordAt) =>
 		atBytes < durableBytes || hasSoundContent(fd, head, atBytes + PAGE_BYTES, identity.chunkSizeBytes);
 	const torn = records.findIndex((record) => !isSound(record));
 	const sound = torn < 0 ? records : records.slice(0, torn);
 	const lengthBytes = sound.at(-1)?.endBytes ?? PAGE_BYTES;
-	if (lengthBytes < durableBytes) {
+	if (lengthBytes < toldBytes) {
 		throw corrupt(
 			'segment-damaged',
-			`${path}: record ${sound.length} at byte ${lengthBytes} is damaged (durable up to ${durableBytes})`,
+			`${path}: record ${sound.length} at byte ${lengthBytes} is damaged (durable up to ${toldBytes})`,
 		);
 	}
 	return { lengthBytes, nextSequence: sound.length, places: placesIn(sound, path, identity) };

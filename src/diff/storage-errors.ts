@@ -1,5 +1,21 @@
+import { ioError, messageOf, refused } from '../errors.ts';
+import type { NoRoom } from './diff-area-types.ts';
+
 /** Whether an error of the file system means that there is no room: on the disk, or in the quota of its owner. */
 export function isNoSpace(error: unknown): boolean {
 	const { code } = error as NodeJS.ErrnoException;
 	return code === 'ENOSPC' || code === 'EDQUOT';
 }
+
+const WAYS: Readonly<Record<NoRoom, string>> = {
+	'maximum-size': 'has its maximum size; raise it (noonmark resize), or delete shadow copies',
+	'no-space': 'is on a full disk; make room there, or delete shadow copies',
+	'index-full': 'holds more chunks than its index can; delete shadow copies',
+};
+
+/** What a write gets where the policy protects the shadow copies. */
+export const storageFull = (directory: string, reason: NoRoom) =>
+	refused('storage-full', `${directory}: the diff area ${WAYS[reason]}`);
+
+export const noSegment = (directory: string, error: unknown) =>
+	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);

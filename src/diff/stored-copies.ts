@@ -19,6 +19,7 @@ export interface StoredCopies {
 
 interface StoredSegment {
 	readonly content: SegmentContent;
+	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 }
 
@@ -64,9 +65,9 @@ export function readStoredCopies(
 		share: { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index: index.share, epochs: epochs.share },
 		copies: readable.map((copy) => ({
 			...copy,
-			preservedBytes: segments.get(copy.epoch)!.content.lengthBytes - PAGE_BYTES,
+			preservedBytes: segments.get(copy.epoch)!.usedBytes - PAGE_BYTES,
 		})),
-		usedBytes: sum(({ content }) => content.lengthBytes),
+		usedBytes: sum(({ usedBytes }) => usedBytes),
 		allocatedBytes: sum(({ allocatedBytes }) => allocatedBytes),
 	};
 }
@@ -81,11 +82,12 @@ function readSegment(
 	const path = join(directory, segmentFileName(epoch));
 	const { size, blocks } = statSync(path);
 	const known = isNewest ? undefined : readPlaces(join(directory, placesFileName(epoch)), epoch, size);
-	const content = known ?? scanSegment(path, identity);
+	const content = known ?? scanSegment(path, identity, durableBytes);
 	if (content.lengthBytes < durableBytes) {
 		throw corrupt('segment-damaged', `${path}: is sound up to byte ${content.lengthBytes} of ${durableBytes}`);
 	}
-	return { content, allocatedBytes: blocks * 512 };
+	// Less than its length where space was given back.
+	return { content, usedBytes: Math.min(content.lengthBytes, blocks * 512), allocatedBytes: blocks * 512 };
 }
 
 function attempt<T>(action: () => T): T | undefined {

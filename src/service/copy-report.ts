@@ -9,6 +9,7 @@ export function copyReport(
 	{ copy, preservedBytes, fault }: ProvidedCopy,
 	provider: ProviderType,
 	{ image, mountpoint }: Pick<VolumePaths, 'image' | 'mountpoint'>,
+	freedByDeletingBytes?: number,
 ): ShadowCopyReport {
 	return {
 		id: copy.id,
@@ -22,6 +23,7 @@ export function copyReport(
 		fault,
 		attributes: copy.attributes,
 		preservedBytes,
+		freedByDeletingBytes: freedByDeletingBytes ?? null,
 	};
 }
 

@@ -174,7 +174,8 @@ export class VolumeService implements MountedVolume {
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
 		this.#copies = await this.#provider.copies();
-		return this.#copies.map((provided) => this.#report(provided));
+		const freedBytes = await this.#provider.bytesFreedByDeleting();
+		return this.#copies.map((provided) => this.#report(provided, freedBytes.get(provided.copy.id)));
 	}
 
 	async storage(): Promise<StorageReport> {
@@ -297,8 +298,8 @@ export class VolumeService implements MountedVolume {
 		return refused('read-only', message);
 	}
 
-	#report(provided: ProvidedCopy): ShadowCopyReport {
-		return copyReport(provided, this.#provider.type, this.paths);
+	#report(provided: ProvidedCopy, freedByDeletingBytes?: number): ShadowCopyReport {
+		return copyReport(provided, this.#provider.type, this.paths, freedByDeletingBytes);
 	}
 }
 

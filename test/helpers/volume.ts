@@ -27,6 +27,7 @@ export interface ShadowCopyJson {
 	readonly state: string;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
+	readonly freedByDeletingBytes: number | null;
 }
 
 /** An image in a directory of its own, with the places where it can be mounted. The test's end takes everything down. */
