@@ -3,6 +3,7 @@ REPORTER ?=
 TESTS ?=
 SECONDS ?= 60
 SEED ?= 1
+COPIES ?= 100
 STATES ?= 20000
 PHASES ?= cuts,faults,race,kills,databases
 ROUNDS ?= 100
@@ -23,6 +24,9 @@ demo: build/.done .tools
 
 fuzz: build/.done .tools
 	node --enable-source-maps build/test/ext/fuzz/main.js $(SECONDS) $(SEED)
+
+unfrozen: build/.done .tools
+	COPIES=$(COPIES) SEED=$(SEED) npx ava --timeout=60m build/test/acceptance/unfrozen-copies.test.js
 
 torture: build/.done .tools
 	node --enable-source-maps build/test/torture/main.js $(PHASES) $(SEED) $(STATES) $(ROUNDS) $(SECONDS)
@@ -61,4 +65,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz torture images bench bench-storage bench-scale clean .tools
+.PHONY: all check test demo fuzz unfrozen torture images bench bench-storage bench-scale clean .tools

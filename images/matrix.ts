@@ -205,6 +205,13 @@ for name in ['one', 'two']:
 			await debugfs(image, 'sif /directories links_count 1');
 		},
 	},
+	'ext4, directories with holes': {
+		...{ sizeMiB: 16, mkfs: [...ext4('^dir_index'), ...blocks(1024)] },
+		afterwards: async (image) => {
+			await debugfs(image, 'punch /directories/many 3 4');
+			await debugfs(image, 'punch /directories/thinned 12 99');
+		},
+	},
 	'ext4, flags of every kind': {
 		...{ sizeMiB: 16, mkfs: ext4('^has_journal,verity') },
 		afterwards: async (image) => {

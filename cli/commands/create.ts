@@ -12,13 +12,16 @@ const HELP = `
 	Prints the new shadow copy's name and its directory.
 
 	Options
-	  --json  Print {"shadowCopies":[…]}
+	  --no-writers  Freeze nothing: the copy is what a power cut would have left, and its journal is replayed to read it
+	  --json        Print {"shadowCopies":[…]}
 `;
 
+const FLAGS = { ...JSON_FLAG, writers: { type: 'boolean', default: true } } as const;
+
 export async function run(argv: readonly string[]): Promise<void> {
-	const cli = parse(argv, HELP, JSON_FLAG, { min: 1, max: 1 });
+	const cli = parse(argv, HELP, FLAGS, { min: 1, max: 1 });
 	const { socketPath } = await findVolume(cli.input[0]!);
-	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'create' });
+	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'create', noWriters: !cli.flags.writers });
 	if (cli.flags.json) return printJson({ shadowCopies });
 	for (const { name, path } of shadowCopies) printLine(`${name}  ${path}`);
 }

@@ -40,7 +40,7 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 			]),
 		),
 	);
-	for (const { name, fault } of shadowCopies) if (fault !== null) printLine(`${name} cannot be read: ${fault}`);
+	for (const { name, state, fault } of shadowCopies) if (fault !== null) printLine(`${name} is ${state}: ${fault}`);
 }
 
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {

@@ -31,6 +31,7 @@ const HELP = `
 	  --policy POLICY  What gives way where the diff area is full or fails: protect-volume deletes the oldest copies,
 	                   protect-shadows fails the write (default: protect-volume)
 	  --read-only      Show the shadow copies; neither the volume nor they can change
+	  --no-replay      Show copies as they lie on the disk, without what is in their journals
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
 	  --transport NAME How the shadow copies are served: direct, or fuse-native, an optional package that is slower and
 	                   shows less (default: direct)
@@ -49,6 +50,7 @@ export const FLAGS = {
 	maxCopies: { type: 'number', default: COPIES_MAX },
 	policy: { type: 'string', default: POLICIES[0] },
 	readOnly: { type: 'boolean', default: false },
+	replay: { type: 'boolean', default: true },
 	allowOther: { type: 'boolean', default: false },
 	transport: { type: 'string', default: TRANSPORTS[0] },
 	foreground: { type: 'boolean', default: false },
@@ -75,8 +77,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const report = (status: StatusReport) =>
 		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
 	if (!foreground) return report(await startInBackground(image, argv));
+	const { replay: replayJournal } = cli.flags;
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther, transport };
+	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther, transport, replayJournal };
 	try {
 		await (process.send ? serveFor(request) : serve(request, report));
 	} finally {

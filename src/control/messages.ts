@@ -7,7 +7,9 @@ import type { InspectSelection } from '../ext/inspect.ts';
 import type { ProviderType } from '../shadow/provider.ts';
 
 export type ControlRequest =
-	| { readonly verb: 'status' | 'create' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
+	| { readonly verb: 'status' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
+	/** `noWriters`: nothing is frozen. */
+	| { readonly verb: 'create'; readonly noWriters?: boolean }
 	| { readonly verb: 'delete'; readonly which: CopySelection }
 	| { readonly verb: 'resize'; readonly maximumSize: MaximumSize }
 	| { readonly verb: 'inspect'; readonly copy: string; readonly selection: InspectSelection };
@@ -23,8 +25,19 @@ export type CopySelection = { readonly named: readonly string[] } | { readonly a
 
 export type ControlReply = { readonly value: unknown } | { readonly error: PlainError };
 
+/** Whether a copy can be read. Of one that cannot, its directory is there and answers with errors. */
+export interface CopyState {
+	/**
+	 * `unreadable`: something in the storage that it reads is damaged or missing; it comes back with that.
+	 * `damaged`: its file system contradicts the format; `unsupported`: it has what this version does not know.
+	 */
+	readonly state: 'created' | 'unreadable' | 'damaged' | 'unsupported';
+	/** What is wrong; null for one that can be read. */
+	readonly fault: string | null;
+}
+
 /** A shadow copy as users see it. */
-export interface ShadowCopyReport {
+export interface ShadowCopyReport extends CopyState {
 	readonly id: string;
 	readonly setId: string;
 	readonly name: string;
@@ -35,10 +48,6 @@ export interface ShadowCopyReport {
 	/** The image. */
 	readonly volume: string;
 	readonly provider: ProviderType;
-	/** `unreadable`: something that it reads is damaged or missing; it comes back with that. */
-	readonly state: 'created' | 'unreadable';
-	/** What that is; null for one that can be read. */
-	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	/** Kept for its own epoch. */
 	readonly preservedBytes: number;

@@ -46,16 +46,22 @@ export interface DiffAreaShare {
 /** Why there was no room for what had to be preserved. */
 export type NoRoom = 'maximum-size' | 'no-space' | 'index-full';
 
+/** What happened; `faultName` is errno's name, or the code of one of our errors. */
 export type DiffAreaEvent =
 	/** The oldest copy was deleted to make room. */
 	| { readonly kind: 'copy-evicted'; readonly copy: CatalogCopy; readonly reason: NoRoom }
 	/** Copies whose content is gone for good: it could not be preserved. */
-	| { readonly kind: 'copies-lost'; readonly copies: readonly CatalogCopy[]; readonly fault: string }
+	| {
+			readonly kind: 'copies-lost';
+			readonly copies: readonly CatalogCopy[];
+			readonly fault: string;
+			readonly faultName: string;
+	  }
 	/** A segment that a copy reads is damaged, missing or of another volume. The copy is kept, and its `fault` says more. */
-	| { readonly kind: 'copy-unreadable'; readonly copy: CatalogCopy }
+	| { readonly kind: 'copy-unreadable'; readonly copy: CatalogCopy; readonly faultName: string }
 	/** What a copy reads is back. */
 	| { readonly kind: 'copy-readable'; readonly copy: CatalogCopy }
 	/** One of the two catalogs was damaged or missing; the other one was read. */
 	| { readonly kind: 'catalog-restored'; readonly fault: string }
 	/** A loss or eviction is not on record in the storage. */
-	| { readonly kind: 'storage-unwritable'; readonly fault: string };
+	| { readonly kind: 'storage-unwritable'; readonly fault: string; readonly faultName: string };

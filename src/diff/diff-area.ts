@@ -30,7 +30,7 @@ import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { isNoSpace, noSegment, storageFull } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, noSegment, storageFull } from './storage-errors.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -249,7 +249,7 @@ export class DiffArea {
 		try {
 			if (this.hasToReclaim) this.#reclaimer.step(this.#copies);
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 		}
 	}
 
@@ -316,7 +316,7 @@ export class DiffArea {
 			if (isNoSpace(error)) return 'no-space';
 			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
 			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
-			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault });
+			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault, faultName: faultNameOf(error) });
 			this.#forget(this.#copies);
 			this.#tryRecordLoss();
 			return undefined;
@@ -374,7 +374,7 @@ export class DiffArea {
 			this.#recordLoss();
 		} catch (error) {
 			this.#isRecorded = false;
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
 		}
 	}
@@ -429,7 +429,7 @@ export class DiffArea {
 		try {
 			this.#segments.remove(epoch);
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error) });
+			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 		}
 	}
 

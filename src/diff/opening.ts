@@ -4,6 +4,7 @@ import { type CatalogBody, type CatalogCopy, makeDirectory, readCatalog, type St
 import type { DiffAreaEvent, DiffAreaOptions } from './diff-area-types.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
+import { faultNameOf } from './storage-errors.ts';
 
 /** A tenth of the volume, as with VSS. */
 const DEFAULT_MAXIMUM_DIVISOR = 10;
@@ -11,7 +12,7 @@ const DEFAULT_MAXIMUM_DIVISOR = 10;
 /** A segment's content, or why it cannot be had. */
 export type OpenedSegment =
 	| { readonly content: SegmentContent; readonly fault?: undefined }
-	| { readonly content: undefined; readonly fault: string };
+	| { readonly content: undefined; readonly fault: string; readonly faultName: string };
 
 export interface OpenedDiffArea {
 	readonly catalog: CatalogBody;
@@ -40,12 +41,14 @@ export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
 	const segments = new SegmentStore(directory, identity);
 	if (!stored) checkIsNew(directory, segments);
 	const lost = catalog.copies.filter(({ epoch }) => epoch < lostBefore);
-	if (lost.length > 0) events.push({ kind: 'copies-lost', copies: lost, fault: LOST_BEFORE });
+	if (lost.length > 0)
+		events.push({ kind: 'copies-lost', copies: lost, fault: LOST_BEFORE, faultName: 'storage-unwritable' });
 	const kept = catalog.copies.filter((copy) => !lost.includes(copy));
 	const firstEpoch = kept[0]?.epoch ?? Math.max(catalog.nextEpoch, lostBefore);
 	const opened = openSegments(segments, firstEpoch, catalog);
-	const copies = kept.map((copy) => ({ ...copy, fault: faultOf(copy, firstEpoch, opened) }));
-	events.push(...changesOf(kept, copies));
+	const damaged = (copy: CatalogCopy) => damagedSegment(copy, firstEpoch, opened);
+	const copies = kept.map((copy) => ({ ...copy, fault: damaged(copy)?.fault ?? null }));
+	events.push(...changesOf(kept, copies, (copy) => damaged(copy)?.faultName));
 	return { catalog, segments, firstEpoch, opened, copies, events };
 }
 
@@ -53,15 +56,20 @@ const WAY_ON = '"noonmark repair IMAGE --discard" goes on without them';
 const LOST_BEFORE = 'the volume was overwritten while the storage could not be written';
 
 /** A copy reads the segments of its own epoch and of all later ones. */
-function faultOf({ epoch }: CatalogCopy, firstEpoch: number, opened: readonly OpenedSegment[]): string | null {
-	const damaged = opened.find(({ content }, i) => content === undefined && firstEpoch + i >= epoch);
-	return damaged?.fault ?? null;
+function damagedSegment({ epoch }: CatalogCopy, firstEpoch: number, opened: readonly OpenedSegment[]) {
+	const isDamaged = ({ content }: OpenedSegment, i: number) => content === undefined && firstEpoch + i >= epoch;
+	return opened.find(isDamaged) as (OpenedSegment & { content: undefined }) | undefined;
 }
 
-function changesOf(before: readonly CatalogCopy[], now: readonly CatalogCopy[]): DiffAreaEvent[] {
+function changesOf(
+	before: readonly CatalogCopy[],
+	now: readonly CatalogCopy[],
+	faultNameFor: (copy: CatalogCopy) => string | undefined,
+): DiffAreaEvent[] {
 	return now.flatMap((copy, i): DiffAreaEvent[] => {
 		if (copy.fault === before[i]!.fault) return [];
-		return [{ kind: copy.fault === null ? 'copy-readable' : 'copy-unreadable', copy }];
+		const faultName = faultNameFor(copy);
+		return [faultName === undefined ? { kind: 'copy-readable', copy } : { kind: 'copy-unreadable', copy, faultName }];
 	});
 }
 
@@ -115,7 +123,7 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 			opened.push({ content: segments.read(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0) });
 		} catch (error) {
 			segments.keepUnread(epoch, durableBytes.get(epoch) ?? 0);
-			opened.push({ content: undefined, fault: messageOf(error) });
+			opened.push({ content: undefined, fault: messageOf(error), faultName: faultNameOf(error) });
 		}
 	}
 	return opened;

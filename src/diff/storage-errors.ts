@@ -19,3 +19,9 @@ export const storageFull = (directory: string, reason: NoRoom) =>
 
 export const noSegment = (directory: string, error: unknown) =>
 	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
+
+/** The name of a fault, for events: errno's of the system call below, else the code of our own error. */
+export function faultNameOf(error: unknown): string {
+	const { code, cause } = error as { code?: string; cause?: unknown };
+	return (cause as { code?: string } | undefined)?.code ?? code ?? 'failed';
+}

@@ -63,7 +63,8 @@ export class Directories {
 		}
 		const { blockSizeBytes } = this.#blocks.superblock;
 		const blockCount = this.#blockCount(directory);
-		for (let fileBlock = Math.floor(position / blockSizeBytes); fileBlock < blockCount; fileBlock++) {
+		const first = Math.floor(position / blockSizeBytes);
+		for (const fileBlock of this.#storedBlocks(directory, first, blockCount)) {
 			const start = fileBlock * blockSizeBytes;
 			const bytes = this.#block(directory, fileBlock);
 			const goOn = walkEntries(bytes, 0, bytes.length, directory.number, start, (entry, next) =>
@@ -97,7 +98,7 @@ export class Directories {
 			}
 			return undefined;
 		}
-		for (let fileBlock = 0; fileBlock < blockCount; fileBlock++) {
+		for (const fileBlock of this.#storedBlocks(directory, 0, blockCount)) {
 			const found = this.#lookupInBlock(directory, fileBlock, wanted);
 			if (found !== undefined) return found;
 		}
@@ -190,6 +191,15 @@ export class Directories {
 			);
 		}
 		return count;
+	}
+
+	/** The blocks from `first` to before `end` that are no holes: the kernel passes over those. */
+	*#storedBlocks(directory: Inode, first: number, end: number): Generator<number> {
+		for (let fileBlock = first; fileBlock < end; ) {
+			const { block, count } = this.#files.runAt(directory, fileBlock);
+			if (block !== 0) yield fileBlock;
+			fileBlock += block === 0 ? count : 1;
+		}
 	}
 
 	#block(directory: Inode, fileBlock: number): Buffer {

@@ -73,6 +73,7 @@ export class ExtFileSystem {
 			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
 		}
 		const inode = readInode(this.blocks, this.groups, inodeNumber);
+		if (inode.linkCount === 0) throw corrupt('deleted-inode', `inode ${inodeNumber}: has no links, it is deleted`);
 		return isEncryptedLink(inode) ? this.#withShownSize(inode) : inode;
 	}
 

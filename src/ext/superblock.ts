@@ -16,6 +16,10 @@ import {
 
 type RawSuperblock = ReturnType<typeof superblockLayout.decode>;
 
+const MAX_LOG_GROUPS_PER_FLEX = 31;
+const HASH_TEA_UNSIGNED = 5; // DX_HASH_TEA_UNSIGNED
+const FIRST_INODE_OF_OLD = 11; // EXT4_GOOD_OLD_FIRST_INO
+
 /** The superblock, decoded and checked: every later computation may rely on these values. */
 export interface Superblock {
 	readonly features: ReadonlySet<FeatureName>;
@@ -68,7 +72,7 @@ export interface Superblock {
 
 /**
  * Decodes the 1024 bytes at byte 1024 of a volume of `deviceSizeBytes`.
- * Errors: `unsupported` for what is no ext file system, a later revision or an unknown incompatible feature;
+ * Errors: `unsupported` for what is no ext file system or an unknown incompatible feature;
  * `corrupt` where a value contradicts the format or the others.
  */
 export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superblock {
@@ -80,14 +84,12 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 			`no ext2, ext3 or ext4 file system: its magic number is ${found}, expected 0xef53 at byte 1080`,
 		);
 	}
-	if (raw.revision > 1) {
-		throw unsupported('revision', `superblock: revision ${raw.revision} of the format, this version reads 0 and 1`);
-	}
-	// Revision 0 has no feature words: whatever stands there means nothing.
+	// Revision 0 has no feature words: whatever stands there means nothing. Later ones than 1 are read as 1.
 	const words = raw.revision === 0 ? { compat: 0, incompat: 0, roCompat: 0 } : raw;
 	checkReadable(words.incompat);
 	const features = featureNames(words);
 	if (features.has('metadata_csum')) checkChecksum(raw, bytes);
+	checkCombinations(raw, features);
 	if (features.has('casefold') && raw.encoding !== ENCODING_UTF8_12_1) {
 		throw unsupported('encoding', `superblock: names have encoding ${raw.encoding}, this version knows 1 (UTF-8)`);
 	}
@@ -115,6 +117,20 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 	};
 }
 
+/** What the kernel refuses, too (fs/ext4/super.c, __ext4_fill_super), since no such volume was ever made. */
+function checkCombinations(raw: RawSuperblock, features: ReadonlySet<FeatureName>): void {
+	for (const name of ['64bit', 'ea_inode'] as const) {
+		if (raw.creatorOs !== CREATOR_HURD || !features.has(name)) continue;
+		throw unsupported('hurd-features', `superblock: the volume was made for the Hurd, which has no feature ${name}`);
+	}
+	if (features.has('flex_bg') && raw.logGroupsPerFlex > MAX_LOG_GROUPS_PER_FLEX) {
+		throw bad('s_log_groups_per_flex', raw.logGroupsPerFlex, `at most ${MAX_LOG_GROUPS_PER_FLEX}`);
+	}
+	if (raw.defaultHashVersion > HASH_TEA_UNSIGNED) {
+		throw bad('s_def_hash_version', raw.defaultHashVersion, `0 to ${HASH_TEA_UNSIGNED}`);
+	}
+}
+
 function checkChecksum(raw: RawSuperblock, bytes: Buffer): void {
 	if (raw.checksumType !== CHECKSUM_TYPE_CRC32C) {
 		throw unsupported('checksum-type', `superblock: checksum type ${raw.checksumType}, this version knows 1 (crc32c)`);
@@ -131,8 +147,11 @@ function decodeGeometry(raw: RawSuperblock, features: ReadonlySet<FeatureName>, 
 	if (bigalloc && (raw.logClusterSize < raw.logBlockSize || raw.logClusterSize > 20)) {
 		throw bad('s_log_cluster_size', raw.logClusterSize, `${raw.logBlockSize} to 20`);
 	}
+	if (!bigalloc && raw.logClusterSize !== raw.logBlockSize) {
+		throw bad('s_log_cluster_size', raw.logClusterSize, `${raw.logBlockSize} without the feature bigalloc`);
+	}
 	const blocksPerCluster = bigalloc ? 2 ** (raw.logClusterSize - raw.logBlockSize) : 1;
-	const clustersPerGroup = bigalloc ? raw.clustersPerGroup : raw.blocksPerGroup;
+	const { clustersPerGroup } = raw;
 	if (clustersPerGroup < 1 || clustersPerGroup > 8 * blockSizeBytes) {
 		throw bad('s_clusters_per_group', clustersPerGroup, `1 to ${8 * blockSizeBytes}`);
 	}
@@ -146,8 +165,10 @@ function decodeGeometry(raw: RawSuperblock, features: ReadonlySet<FeatureName>, 
 			`superblock: ${blockCount} blocks of ${blockSizeBytes} bytes, but the device has ${deviceSizeBytes} bytes`,
 		);
 	}
-	if (raw.firstDataBlock > (blockSizeBytes === 1024 ? 1 : 0)) {
-		throw bad('s_first_data_block', raw.firstDataBlock, '0, or 1 with blocks of 1 KiB');
+	// With clusters of one block of 1 KiB, block 0 is before the first group.
+	const firstDataBlocks = blockSizeBytes > 1024 ? [0] : blocksPerCluster > 1 ? [0, 1] : [1];
+	if (!firstDataBlocks.includes(raw.firstDataBlock)) {
+		throw bad('s_first_data_block', raw.firstDataBlock, firstDataBlocks.join(' or '));
 	}
 	if (blockCount <= raw.firstDataBlock) throw bad('s_blocks_count', blockCount, 'at least one block group');
 	return {
@@ -178,6 +199,9 @@ function decodeDescriptorGeometry(
 	if (features.has('meta_bg') && raw.firstMetaGroup > descriptorBlocks) {
 		throw bad('s_first_meta_bg', raw.firstMetaGroup, `at most ${descriptorBlocks} blocks of descriptors`);
 	}
+	if (raw.reservedDescriptorBlocks > blockSizeBytes / 4) {
+		throw bad('s_reserved_gdt_blocks', raw.reservedDescriptorBlocks, `at most ${blockSizeBytes / 4}`);
+	}
 	return {
 		descriptorSizeBytes,
 		descriptorsPerBlock,
@@ -203,12 +227,14 @@ function decodeInodeGeometry(
 	if (raw.inodeCount !== groupCount * raw.inodesPerGroup) {
 		throw bad('s_inodes_count', raw.inodeCount, `${groupCount} groups of ${raw.inodesPerGroup}`);
 	}
+	const firstInode = raw.revision === 0 ? FIRST_INODE_OF_OLD : raw.firstInode;
+	if (firstInode < FIRST_INODE_OF_OLD) throw bad('s_first_ino', firstInode, `at least ${FIRST_INODE_OF_OLD}`);
 	return {
 		inodeCount: raw.inodeCount,
 		inodesPerGroup: raw.inodesPerGroup,
 		inodeSizeBytes,
 		inodeTableBlocks: Math.ceil(raw.inodesPerGroup / inodesPerBlock),
-		firstInode: raw.revision === 0 ? 11 : raw.firstInode,
+		firstInode,
 	};
 }
 

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
-import type { CopySelection, ShadowCopyReport } from '../control/messages.ts';
+import type { CopySelection, CopyState, ShadowCopyReport } from '../control/messages.ts';
 import { missing } from '../errors.ts';
 import type { ProvidedCopy, ProviderType } from '../shadow/provider.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 
 /** A shadow copy of a mounted volume as users see it. */
 export function copyReport(
-	{ copy, preservedBytes, fault }: ProvidedCopy,
+	{ copy, preservedBytes }: ProvidedCopy,
+	state: CopyState,
 	provider: ProviderType,
 	{ image, mountpoint }: Pick<VolumePaths, 'image' | 'mountpoint'>,
-	freedByDeletingBytes?: number,
 ): ShadowCopyReport {
 	return {
 		id: copy.id,
@@ -19,11 +19,10 @@ export function copyReport(
 		path: join(mountpoint, copy.name),
 		volume: image,
 		provider,
-		state: fault === null ? 'created' : 'unreadable',
-		fault,
+		...state,
 		attributes: copy.attributes,
 		preservedBytes,
-		freedByDeletingBytes: freedByDeletingBytes ?? null,
+		freedByDeletingBytes: null,
 	};
 }
 

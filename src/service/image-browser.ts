@@ -20,6 +20,7 @@ import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
+import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import type { BrowsableCopy } from './messages.ts';
@@ -37,6 +38,7 @@ interface Parts {
 	readonly device: FileDevice;
 	readonly stored: StoredCopies | undefined;
 	readonly copies: readonly ProvidedCopy[];
+	readonly states: CopyStates;
 	readonly tree: ServedTree;
 }
 
@@ -45,7 +47,8 @@ export class ImageBrowser implements MountedVolume {
 	#ending = false;
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
-	static async start({ paths, allowOther, transport }: MountPlan, { nowMs }: Surroundings): Promise<ImageBrowser> {
+	static async start(plan: MountPlan, { nowMs }: Surroundings): Promise<ImageBrowser> {
+		const { paths, allowOther, transport, replayJournal } = plan;
 		const { image, mountpoint, storage } = paths;
 		const events = new EventLog(storage, nowMs);
 		const device = openShared(image);
@@ -54,8 +57,8 @@ export class ImageBrowser implements MountedVolume {
 			const provided = providedCopies(image, stored);
 			const copies = [presentState(image, nowMs()), ...provided.map(browsable)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, transport };
-			const tree = await serveTree(options, { copies, changedAtMs: nowMs() });
-			return new ImageBrowser({ paths, events, device, stored, copies: provided, tree });
+			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
+			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
 		} catch (error) {
 			device.close();
 			throw error;
@@ -84,7 +87,9 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
-		return this.#parts.copies.map((provided) => copyReport(provided, 'system', this.#parts.paths));
+		const { copies, states, paths } = this.#parts;
+		const found = await states.of(copies);
+		return copies.map((provided, i) => copyReport(provided, found[i]!, 'system', paths));
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {

@@ -73,6 +73,8 @@ export interface BrowsableCopy {
 export interface ShownCopies {
 	readonly copies: readonly BrowsableCopy[];
 	readonly changedAtMs: number;
+	/** False: as they lie on the disk. */
+	readonly replayJournal: boolean;
 }
 
 export interface BrowseThreadSetup {

@@ -28,13 +28,15 @@ export interface MountRequest {
 	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
+	/** False: copies are shown as they lie on the disk. */
+	readonly replayJournal: boolean;
 	readonly transport: Transport;
 }
 
-export interface MountPlan extends Pick<MountRequest, 'maximumSize' | 'maximumCopies' | 'policy' | 'transport'> {
+type MountOptions = Omit<MountRequest, 'image' | 'mountpoint' | 'data' | 'live' | 'storage'>;
+
+export interface MountPlan extends MountOptions {
 	readonly paths: VolumePaths;
-	readonly readOnly: boolean;
-	readonly allowOther: boolean;
 }
 
 /** The plan of a mount with a live device. */
@@ -62,8 +64,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther, transport } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, transport };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal };
 	checkTransport(transport, allowOther);
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };

@@ -15,7 +15,8 @@ export interface MountedVolume {
 	storage(): Promise<StorageReport>;
 	/** Oldest first. */
 	shadowCopies(): Promise<ShadowCopyReport[]>;
-	create(): Promise<ShadowCopyReport[]>;
+	/** `noWriters`: without freezing the file systems that are mounted from the live device. */
+	create(options: { readonly noWriters: boolean }): Promise<ShadowCopyReport[]>;
 	/** Returns those that were deleted. Errors: missing `no-such-copy`, before any is deleted. */
 	delete(which: CopySelection): Promise<ShadowCopyReport[]>;
 	/** Changes the most that the storage may take, for good. Errors: refused `storage-full`, `read-only`. */

@@ -100,7 +100,7 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 		case 'status':
 			return service.status();
 		case 'create':
-			return service.create();
+			return service.create({ noWriters: request.noWriters ?? false });
 		case 'shadows':
 			return service.shadowCopies();
 		case 'storage':

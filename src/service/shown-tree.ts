@@ -16,9 +16,9 @@ export class ShownTree {
 		this.show(shown);
 	}
 
-	show({ copies, changedAtMs }: ShownCopies): void {
+	show({ copies, changedAtMs, replayJournal }: ShownCopies): void {
 		this.tree.setCopies(
-			copies.map((copy) => this.#browseCopy(copy)),
+			copies.map((copy) => this.#browseCopy(copy, replayJournal)),
 			changedAtMs,
 		);
 		this.#devices.release(copies.map(({ device }) => device));
@@ -28,13 +28,13 @@ export class ShownTree {
 		this.#devices.close();
 	}
 
-	#browseCopy({ number, name, createdAtMs, device }: BrowsableCopy): BrowseCopy {
+	#browseCopy({ number, name, createdAtMs, device }: BrowsableCopy, replayJournal: boolean): BrowseCopy {
 		const view = this.#devices.open(device);
 		return {
 			number,
 			name,
 			createdAtMs,
-			open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES }),
+			open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES, replayJournal }),
 			isGone: () => view.isGone(),
 		};
 	}

@@ -23,6 +23,7 @@ import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
+import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
@@ -53,6 +54,8 @@ export class VolumeService implements MountedVolume {
 	readonly #coordinator = new Coordinator();
 	readonly #live: LiveDevice;
 	readonly #provider: Provider;
+	readonly #states: CopyStates;
+	readonly #replayJournal: boolean;
 	readonly #needs: NeedReader;
 	#browse: ServedTree | undefined;
 	#copies: ProvidedCopy[] = [];
@@ -110,6 +113,8 @@ export class VolumeService implements MountedVolume {
 		this.paths = plan.paths;
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
+		this.#states = new CopyStates(plan);
+		this.#replayJournal = plan.replayJournal;
 		this.#events = events;
 		this.#needs = new NeedReader(thread, plan.paths.image);
 		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
@@ -133,7 +138,7 @@ export class VolumeService implements MountedVolume {
 		return this.#ending ? new Promise(() => {}) : what;
 	}
 
-	async create(): Promise<ShadowCopyReport[]> {
+	async create({ noWriters }: { noWriters: boolean }): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('so there is nothing new to keep');
 		const setId = this.#surroundings.newUuid();
 		const describe = (frozenWriters: number): ShadowCopy => {
@@ -152,21 +157,21 @@ export class VolumeService implements MountedVolume {
 				],
 			};
 		};
-		const creation = this.#coordinator.create([{ handle: this.#handle(), describe }]);
+		const creation = this.#coordinator.create([{ handle: this.#handle(noWriters), describe }]);
 		this.#creation = Promise.allSettled([this.#creation, creation]);
 		const created = await creation;
 		await this.showCopies();
-		const fresh = this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id));
-		this.#needs.find(fresh);
-		return fresh.map((provided) => this.#report(provided));
+		this.#needs.find(this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id)));
+		const reports = await this.#reports();
+		return reports.filter((report) => created.some(({ id }) => id === report.id));
 	}
 
-	#handle(): VolumeHandle {
+	#handle(noWriters: boolean): VolumeHandle {
 		const { thread } = this.#live;
 		return {
 			volume: this.paths.image,
 			provider: this.#provider,
-			writers: async () => this.#live.writers(),
+			writers: async () => (noWriters ? [] : this.#live.writers()),
 			hold: (timeoutMs) => thread.hold(timeoutMs),
 			release: () => thread.release(),
 		};
@@ -175,7 +180,8 @@ export class VolumeService implements MountedVolume {
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
 		this.#copies = await this.#provider.copies();
 		const freedBytes = await this.#provider.bytesFreedByDeleting();
-		return this.#copies.map((provided) => this.#report(provided, freedBytes.get(provided.copy.id)));
+		const reports = await this.#reports();
+		return reports.map((report) => ({ ...report, freedByDeletingBytes: freedBytes.get(report.id) ?? null }));
 	}
 
 	async storage(): Promise<StorageReport> {
@@ -209,8 +215,9 @@ export class VolumeService implements MountedVolume {
 	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
-		const selected = selectCopies(this.#copies, which).map((provided) => this.#report(provided));
-		for (const { id } of selected) await this.#provider.delete(id);
+		const ids = selectCopies(this.#copies, which).map(({ copy }) => copy.id);
+		const selected = (await this.#reports()).filter(({ id }) => ids.includes(id));
+		for (const id of ids) await this.#provider.delete(id);
 		await this.showCopies();
 		return selected;
 	}
@@ -239,6 +246,7 @@ export class VolumeService implements MountedVolume {
 		return {
 			copies: this.#copies.filter(({ fault }) => fault === null).map(browsable),
 			changedAtMs: this.#surroundings.nowMs(),
+			replayJournal: this.#replayJournal,
 		};
 	}
 
@@ -298,8 +306,11 @@ export class VolumeService implements MountedVolume {
 		return refused('read-only', message);
 	}
 
-	#report(provided: ProvidedCopy, freedByDeletingBytes?: number): ShadowCopyReport {
-		return copyReport(provided, this.#provider.type, this.paths, freedByDeletingBytes);
+	/** Of all copies. */
+	async #reports(): Promise<ShadowCopyReport[]> {
+		const copies = this.#copies;
+		const states = await this.#states.of(copies);
+		return copies.map((provided, i) => copyReport(provided, states[i]!, this.#provider.type, this.paths));
 	}
 }
 
@@ -339,21 +350,25 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'copies-lost':
 			events.note(
 				'copies-lost',
-				null,
+				event.faultName,
 				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
 			);
 			return;
 		case 'copy-unreadable':
-			events.note('copy-unreadable', null, `${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`);
+			events.note(
+				'copy-unreadable',
+				event.faultName,
+				`${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`,
+			);
 			return;
 		case 'copy-readable':
 			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
 			return;
 		case 'catalog-restored':
-			events.note('catalog-restored', null, `${event.fault}; its backup was read`);
+			events.note('catalog-restored', 'catalog-damaged', `${event.fault}; its backup was read`);
 			return;
 		case 'storage-unwritable':
-			events.note('storage-unwritable', null, event.fault);
+			events.note('storage-unwritable', event.faultName, event.fault);
 			return;
 	}
 }

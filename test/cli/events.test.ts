@@ -1,6 +1,7 @@
 /** What happened to the copies: told while it happens, and afterwards. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import anyTest from 'ava';
@@ -45,6 +46,30 @@ test('an eviction is told to who follows at once, to who asks later, and after t
 	t.is((await noonmark(['events', volume.image, '--follow'])).stdout.toString(), text);
 	await volume.mount();
 	t.deepEqual(await eventsOf(volume.data), [evicted]);
+});
+
+test('damage is told with its name, and so is its end', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	const copy = await volume.create();
+	await shell('dd if=/dev/urandom of="$1/noise" bs=64K count=4 status=none; sync -f "$1"', [volume.data]);
+	await volume.create();
+	await noonmarkJson(['unmount', volume.image]);
+	const segment = join(volume.storage, 'epoch-00000001.segment');
+	renameSync(segment, `${segment}.away`);
+	const remount = async () => {
+		await volume.mount();
+		await noonmarkJson(['unmount', volume.image]);
+	};
+	await remount();
+	renameSync(`${segment}.away`, segment);
+	await remount();
+	const events = await eventsOf(volume.storage);
+	t.like(events, [
+		{ kind: 'copy-unreadable', fault: 'segment-missing' },
+		{ kind: 'copy-readable', fault: null },
+	]);
+	t.true(events.every(({ message }) => message.startsWith(copy.name)));
 });
 
 test('where there is no storage, there is nothing to tell', async (t) => {

@@ -25,6 +25,7 @@ export interface ShadowCopyJson {
 	readonly volume: string;
 	readonly provider: string;
 	readonly state: string;
+	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
 	readonly freedByDeletingBytes: number | null;

@@ -8,10 +8,10 @@ import type { VolumeModel } from './volume-model.ts';
 /** A copy may be missing only if its creation was not reported, or its deletion had begun. */
 export function presenceFaults(diffArea: DiffArea, model: VolumeModel): string[] {
 	const present = new Set(diffArea.copies.map(({ epoch }) => epoch));
-	const lost = [...model.copies].filter(([epoch, copy]) => copy.isReported && !copy.isLeaving && !present.has(epoch));
+	const lost = [...model.copies.keys()].filter((epoch) => model.isOwed(epoch) && !present.has(epoch));
 	const risen = [...present].filter((epoch) => !model.copies.has(epoch));
 	return [
-		...lost.map(([epoch]) => `copy ${epoch} is lost (${JSON.stringify(diffArea.takeEvents())})`),
+		...lost.map((epoch) => `copy ${epoch} is lost (${JSON.stringify(diffArea.takeEvents())})`),
 		...risen.map((epoch) => `copy ${epoch}, which was deleted or given up, is back`),
 	];
 }

@@ -1,23 +1,26 @@
 /**
  * Enumerated power cuts: a workload is recorded, and the states that a power cut could have left anywhere in it are
- * built, opened and compared with the model. A state is named by (seed, cut, variant), which builds it again.
+ * built, opened and compared with the model. One of them is where the next workload begins. The seed and the number of
+ * states build each of them again.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { messageOf } from '../../src/errors.ts';
 import { Random } from '../helpers/random.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
-import type { FileCall } from './file-calls.ts';
+import { closeAll, type FileCall } from './file-calls.ts';
 import { filesBelow, Recorder } from './recorder.ts';
 import { scratchDirectory } from './scratch.ts';
 import { SimulatedDisk, type StateAfterCut } from './simulated-disk.ts';
 import { VolumeModel } from './volume-model.ts';
 import { firstContent, imageIn, openDiffArea, stamped, Workload, type WorkloadOptions } from './workload.ts';
 
-const STEPS = 150;
+const STEPS = 60;
+const GENERATIONS = 3;
+const FAILURES_MAX = 10;
 
 export interface PowerCutResult {
 	readonly states: number;
@@ -33,24 +36,63 @@ export interface PowerCutOptions {
 	readonly ignore?: (call: FileCall) => boolean;
 }
 
-/** Records one workload and tries states evenly spread over it. */
+/** What a workload begins with. */
+interface Start {
+	readonly directory: string;
+	readonly modifications: ReadonlyMap<string, number>;
+	readonly model: VolumeModel;
+}
+
+interface Case extends PowerCutOptions {
+	readonly workload: WorkloadOptions;
+	/** 0, 1, …: after so many power cuts. */
+	readonly generation: number;
+}
+
+/** Records workloads, each going on from a state that the one before was cut off in; tries states all over them. */
 export function cutPower(options: PowerCutOptions): PowerCutResult {
 	const scratch = scratchDirectory();
+	const { seed, failuresMax = FAILURES_MAX } = options;
+	const sizeBytes = 600_000 + 512 * (seed % 64) + (seed % 3);
+	const failures: string[] = [];
+	let tried = 0;
 	try {
-		const { seed } = options;
-		const sizeBytes = 600_000 + 512 * (seed % 64) + (seed % 3);
-		const workload = { seed, sizeBytes, maximumBytes: seed % 2 === 0 ? null : 900_000 };
-		const recorder = record(`${scratch}/work`, workload, options.ignore);
-		return tryStates(recorder, `${scratch}/state`, workload, options);
+		let start = firstStart(`${scratch}/0`, sizeBytes);
+		for (let generation = 0; generation < GENERATIONS && failures.length < failuresMax; generation++) {
+			const workload = {
+				seed: seed * GENERATIONS + generation,
+				sizeBytes,
+				maximumBytes: seed % 2 === 0 ? null : 900_000,
+			};
+			const states = Math.floor(((generation + 1) * options.states) / GENERATIONS) - tried;
+			const recorder = record(start, workload, options.ignore);
+			const result = tryStates(recorder, start.model, scratch, {
+				...options,
+				states,
+				failuresMax,
+				workload,
+				generation,
+			});
+			tried += result.states;
+			failures.push(...result.failures);
+			start = result.next;
+		}
+		return { states: tried, failures };
 	} finally {
 		rmSync(scratch, { recursive: true, force: true });
 	}
 }
 
-function record(directory: string, options: WorkloadOptions, ignore?: (call: FileCall) => boolean): Recorder {
+function firstStart(directory: string, sizeBytes: number): Start {
+	const content = firstContent(sizeBytes);
 	mkdirSync(directory);
-	writeFileSync(imageIn(directory), firstContent(options.sizeBytes));
-	const recorder = new Recorder(directory, ignore);
+	writeFileSync(imageIn(directory), content);
+	return { directory, modifications: new Map(), model: new VolumeModel(content) };
+}
+
+function record(start: Start, options: WorkloadOptions, ignore: (call: FileCall) => boolean = () => false): Recorder {
+	const { directory, model } = start;
+	const recorder = new Recorder(directory, start.modifications, ignore);
 	try {
 		const workload = new Workload(directory, options, {
 			note: (note) => recorder.note(note),
@@ -58,12 +100,18 @@ function record(directory: string, options: WorkloadOptions, ignore?: (call: Fil
 			position: () => recorder.events.length,
 			stamp: () => `modified ${recorder.modifications(imageIn(directory))}`,
 			event: (event) => {
-				if (event.kind !== 'copy-evicted') throw new Error(`unexpected: ${JSON.stringify(event)}`);
+				const lost = event.kind === 'copies-lost' ? event.copies : [];
+				if (
+					event.kind !== 'copy-evicted' &&
+					!lost.every(({ epoch }) => model.copies.has(epoch) && !model.isOwed(epoch))
+				)
+					throw new Error(`unexpected: ${JSON.stringify(event)}`);
 			},
 		});
 		for (let i = 0; i < STEPS; i++) workload.step();
 		workload.close();
 	} finally {
+		closeAll();
 		recorder.stop();
 	}
 	checkRecord(recorder);
@@ -82,14 +130,17 @@ function checkRecord(recorder: Recorder): void {
 
 function tryStates(
 	recorder: Recorder,
-	directory: string,
-	workload: WorkloadOptions,
-	options: PowerCutOptions,
-): PowerCutResult {
-	const { seed, states, failuresMax = 10 } = options;
+	before: VolumeModel,
+	scratch: string,
+	options: Case,
+): PowerCutResult & { next: Start } {
+	const { seed, states, generation, failuresMax = FAILURES_MAX } = options;
 	const disk = new SimulatedDisk(recorder);
-	const model = new VolumeModel(firstContent(workload.sizeBytes));
+	const model = new VolumeModel(before.live, before.copies);
 	const failures: string[] = [];
+	const random = new Random(seed);
+	const chosen = Math.floor(states / 4) + random.integer(states / 2);
+	let next: Start | undefined;
 	let tried = 0;
 	recorder.events.forEach((event, cut) => {
 		if (event.kind === 'note') model.apply(event.note);
@@ -97,12 +148,23 @@ function tryStates(
 		for (; tried < Math.floor(((cut + 1) * states) / recorder.events.length); tried++) {
 			if (failures.length >= failuresMax) return;
 			const state = disk.cut(tried, new Random(seed * 1_000_003 + tried));
-			const found = faultsOf(state, recorder.directory, directory, model, workload);
-			if (found.length > 0)
-				failures.push(`seed ${seed}, state ${tried} of ${states}, after event ${cut}: ${found.join('; ')}`);
+			if (tried === chosen) next = startFrom(state, recorder.directory, `${scratch}/${generation + 1}`, model);
+			const found = faultsOf(state, recorder.directory, `${scratch}/state`, model, options.workload);
+			const where = `seed ${seed}, generation ${generation}, state ${tried} of ${states}, after event ${cut}`;
+			if (found.length > 0) failures.push(`${where}: ${found.join('; ')}`);
 		}
 	});
-	return { states: tried, failures };
+	return { states: tried, failures, next: next! };
+}
+
+/** What the next workload finds after the power cut. */
+function startFrom(state: StateAfterCut, from: string, directory: string, model: VolumeModel): Start {
+	build(state, from, directory);
+	const modifications = [...state.files].map(
+		([path, file]) => [join(directory, relative(from, path)), file.modifications] as const,
+	);
+	const { content } = state.files.get(imageIn(from))!;
+	return { directory, modifications: new Map(modifications), model: new VolumeModel(content, model.copies) };
 }
 
 /** What is wrong with a state. Afterwards the volume goes on being used: what was right must stay right. */

@@ -21,18 +21,25 @@ type ContentCall = FileCall & { kind: 'write' | 'truncate' | 'zero' | 'sync' };
 export class Recorder {
 	readonly directory: string;
 	readonly events: DiskEvent[] = [];
-	/** What the directory held before, durable. */
-	readonly initial = new Map<string, Buffer>();
+	/** What the directory held before, durable; undefined: a directory. */
+	readonly initial = new Map<string, Buffer | undefined>();
+	readonly initialModifications: ReadonlyMap<string, number>;
 	readonly #names = new Map<string, number>();
 	readonly #files = new Map<number, number>(); // by descriptor
 	readonly #modifications = new Map<number, number>();
 	#nextFile = 1;
 
-	/** Records from now on. `ignore` drops calls that it picks from the record: for the simulator they never were. */
-	constructor(directory: string, ignore: (call: FileCall) => boolean = () => false) {
+	/**
+	 * Records from now on. `modifications`: how often files were changed before. `ignore` drops calls that it picks from
+	 * the record: for the simulator they never were.
+	 */
+	constructor(directory: string, modifications: ReadonlyMap<string, number>, ignore: (call: FileCall) => boolean) {
 		this.directory = directory;
-		for (const path of filesBelow(directory)) {
-			this.initial.set(path, real.readFileSync(path));
+		this.initialModifications = modifications;
+		for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+			const path = join(entry.parentPath, entry.name);
+			this.initial.set(path, entry.isDirectory() ? undefined : real.readFileSync(path));
+			this.#modifications.set(this.#nextFile, modifications.get(path) ?? 0);
 			this.#names.set(path, this.#nextFile++);
 		}
 		interpose(directory, (call, perform) => {

@@ -60,7 +60,10 @@ export class SimulatedDisk {
 		this.#root = recorder.directory;
 		let file = 1;
 		for (const [path, content] of recorder.initial) {
-			this.#files.set(file, newFile(false, content));
+			this.#files.set(
+				file,
+				newFile(content === undefined, content ?? Buffer.alloc(0), recorder.initialModifications.get(path) ?? 0),
+			);
 			this.#names.set(path, file++);
 		}
 	}
@@ -68,7 +71,7 @@ export class SimulatedDisk {
 	apply(event: DiskEvent): void {
 		switch (event.kind) {
 			case 'create':
-				this.#files.set(event.file, newFile(event.isDirectory, Buffer.alloc(0)));
+				this.#files.set(event.file, newFile(event.isDirectory, Buffer.alloc(0), 0));
 				this.#pendingNames.push(event);
 				return;
 			case 'rename':
@@ -135,12 +138,12 @@ export class SimulatedDisk {
 	}
 }
 
-const newFile = (isDirectory: boolean, content: Buffer): SimulatedFile => ({
+const newFile = (isDirectory: boolean, content: Buffer, modifications: number): SimulatedFile => ({
 	isDirectory,
 	durable: content,
 	current: new GrowingBytes(content),
-	modifications: 0,
-	durableModifications: 0,
+	modifications,
+	durableModifications: modifications,
 	pending: [],
 });
 

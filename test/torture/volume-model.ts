@@ -29,13 +29,14 @@ interface CopyModel {
 
 export class VolumeModel {
 	readonly live: Buffer;
-	readonly copies = new Map<number, CopyModel>();
+	readonly copies: Map<number, CopyModel>;
 	readonly #leaving = new Set<number>();
 	/** Sectors written since the last flush, with everything that they have held since. */
 	readonly #alternatives = new Map<number, Buffer[]>();
 
-	constructor(content: Buffer) {
+	constructor(content: Buffer, copies: ReadonlyMap<number, CopyModel> = new Map()) {
 		this.live = Buffer.from(content);
+		this.copies = new Map([...copies].map(([epoch, copy]) => [epoch, { ...copy }]));
 	}
 
 	apply(note: Note): void {
@@ -80,6 +81,12 @@ export class VolumeModel {
 		}
 		bytes.copy(this.live, at);
 		for (const sector of sectors) this.#alternatives.get(sector)!.push(Buffer.from(this.#sector(this.live, sector)));
+	}
+
+	/** Whether a program may count on a copy. */
+	isOwed(epoch: number): boolean {
+		const copy = this.copies.get(epoch);
+		return copy ? copy.isReported && !copy.isLeaving : false;
 	}
 
 	/** Where a live volume after a power cut holds what was neither flushed nor written since; undefined: nowhere. */

@@ -65,7 +65,7 @@ export class Workload {
 	readonly #random: Random;
 	/** What is being asked of Noonmark, for who catches an error. */
 	action = 'open';
-	/** Copies that a program may count on. */
+	/** The copies that can be deleted. */
 	#epochs: number[] = [];
 	#sequence = 2;
 	#nowMs = 0;
@@ -123,6 +123,7 @@ export class Workload {
 		this.volume = FileDevice.open(imageIn(this.#directory), 'write');
 		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options);
 		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
+		this.#epochs = this.diffArea.copies.map(({ epoch }) => epoch);
 		this.#noteEvents(start);
 	}
 

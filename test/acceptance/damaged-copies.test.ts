@@ -1,0 +1,55 @@
+/** A copy with a journal that the kernel would refuse: it is told, and the other copies are untouched. */
+import anyTest from 'ava';
+import { editImage } from '../helpers/ext-edit.ts';
+import { writeJournal } from '../helpers/journal-writer.ts';
+import { canMount, programs } from '../helpers/requires.ts';
+import { run, runOk } from '../helpers/run.ts';
+import { noonmark, TestVolume } from '../helpers/volume.ts';
+
+const test = canMount && programs('mke2fs', 'debugfs') ? anyTest : anyTest.skip;
+const BLOCK_BYTES = 1024;
+const FORMAT = { checksum: 'v3', has64bit: true, hasAsyncCommit: false } as const;
+const LOG = {
+	sequence: 10,
+	transactions: [
+		{
+			...{ revokes: [], isCommitted: true, timeSec: 1000 },
+			writes: [{ block: 9000, content: Buffer.alloc(BLOCK_BYTES, 1) }],
+		},
+	],
+};
+
+test('a copy whose journal is damaged is listed as such, and can be seen as it lies on the disk', async (t) => {
+	const mkfs = ['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=4'];
+	const volume = new TestVolume(t, { sizeBytes: 32 << 20, mkfs });
+	await runOk('debugfs', ['-w', '-R', 'mkdir there', volume.image]);
+	const placed = await writeJournal(volume.image, FORMAT, LOG);
+	const logged = placed.find(({ kind }) => kind === 'data')!.at * BLOCK_BYTES;
+
+	t.is((await noonmark(['mount', volume.image, volume.mountpoint])).code, 0);
+	const sound = await volume.create();
+	editImage(volume.live, (editor) => editor.patch(logged, 1, (bytes) => bytes.fill(0xff)));
+	await runOk('sync', [volume.live]);
+	const damaged = await volume.create();
+
+	const fault = 'journal: transaction 10: its copy of block 9000 has a wrong checksum';
+	t.like(sound, { state: 'created', fault: null });
+	t.like(damaged, { state: 'damaged', fault });
+	t.like(await volume.list(), [
+		{ name: sound.name, state: 'created', fault: null },
+		{ name: damaged.name, state: 'damaged', fault },
+	]);
+	const listed = (await noonmark(['list', volume.image])).stdout.toString();
+	t.true(listed.includes(`${damaged.name} is damaged: ${fault}`), listed);
+	t.is((await runOk('ls', [sound.path])).toString(), 'lost+found\nthere\n');
+	const entered = await run('ls', [damaged.path]);
+	t.true(entered.code !== 0 && entered.stdout.length === 0, entered.stderr);
+
+	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	t.is((await noonmark(['mount', volume.image, volume.mountpoint, '--no-replay'])).code, 0);
+	t.deepEqual(
+		(await volume.list()).map(({ state }) => state),
+		['created', 'created'],
+	);
+	t.is((await runOk('ls', [damaged.path])).toString(), 'lost+found\nthere\n');
+});
