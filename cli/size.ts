@@ -12,8 +12,14 @@ export function parseMaximumSize(text: string): MaximumSize | undefined {
 	if (text.toLowerCase() === 'unbounded') return 'unbounded';
 	const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
 	if (percent) return Number(percent[1]) > 0 ? { percent: Number(percent[1]) } : undefined;
+	const bytes = parseSize(text);
+	return bytes === undefined ? undefined : { bytes };
+}
+
+/** `500M`: units of 1024. Undefined where the text is no size, or none above zero. */
+export function parseSize(text: string): number | undefined {
 	const size = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
 	if (!size) return undefined;
 	const bytes = Math.floor(Number(size[1]) * 1024 ** UNITS[size[2]!.toLowerCase()]!);
-	return bytes > 0 ? { bytes } : undefined;
+	return bytes > 0 ? bytes : undefined;
 }

@@ -9,8 +9,10 @@ import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
-import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize } from '../size.ts';
+import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize, parseSize } from '../size.ts';
 import { statusText } from './status.ts';
+
+const DEFAULT_CACHE_SIZE = '128M';
 
 const HELP = `
 	Usage
@@ -30,6 +32,8 @@ const HELP = `
 	  --max-copies N   The most shadow copies (default, and at most: ${COPIES_MAX})
 	  --policy POLICY  What gives way where the diff area is full or fails: protect-volume deletes the oldest copies,
 	                   protect-shadows fails the write (default: protect-volume)
+	  --cache-size SIZE
+	                   The most memory for the metadata of shadow copies that are browsed (default: ${DEFAULT_CACHE_SIZE})
 	  --read-only      Show the shadow copies; neither the volume nor they can change
 	  --no-replay      Show copies as they lie on the disk, without what is in their journals
 	  --allow-other    Let users other than root browse, each with the permissions that the files have
@@ -49,6 +53,7 @@ export const FLAGS = {
 	maxSize: { type: 'string' },
 	maxCopies: { type: 'number', default: COPIES_MAX },
 	policy: { type: 'string', default: POLICIES[0] },
+	cacheSize: { type: 'string', default: DEFAULT_CACHE_SIZE },
 	readOnly: { type: 'boolean', default: false },
 	replay: { type: 'boolean', default: true },
 	allowOther: { type: 'boolean', default: false },
@@ -71,6 +76,8 @@ export async function run(argv: readonly string[]): Promise<void> {
 		usage(cli, `--max-copies ${maximumCopies}: expected a whole number from 1 to ${COPIES_MAX}`);
 	const policy = POLICIES.find((known) => known === cli.flags.policy);
 	if (!policy) usage(cli, `--policy ${cli.flags.policy}: expected one of ${POLICIES.join(', ')}`);
+	const cacheBytes = parseSize(cli.flags.cacheSize);
+	if (!cacheBytes) usage(cli, `--cache-size ${cli.flags.cacheSize}: expected a size such as 128M`);
 	const transport = TRANSPORTS.find((known) => known === cli.flags.transport);
 	if (!transport) usage(cli, `--transport ${cli.flags.transport}: expected one of ${TRANSPORTS.join(', ')}`);
 	checkPrivilege(cli.flags);
@@ -79,7 +86,19 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!foreground) return report(await startInBackground(image, argv));
 	const { replay: replayJournal } = cli.flags;
 	const limits = { maximumSize, maximumCopies, policy };
-	const request = { image, mountpoint, data, live, storage, ...limits, readOnly, allowOther, transport, replayJournal };
+	const request = {
+		image,
+		mountpoint,
+		data,
+		live,
+		storage,
+		...limits,
+		readOnly,
+		allowOther,
+		cacheBytes,
+		transport,
+		replayJournal,
+	};
 	try {
 		await (process.send ? serveFor(request) : serve(request, report));
 	} finally {

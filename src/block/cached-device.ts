@@ -1,25 +1,27 @@
-import { LRUCache } from 'lru-cache';
 import type { BlockDevice } from './device.ts';
+import type { LineCache } from './line-cache.ts';
 
 /**
  * A cache of aligned lines over a device whose content cannot change. A miss reads a whole line, so that what lies
- * together (an inode table, a directory's blocks) costs one read. The lines bound the memory: `cacheBytes`, rounded up
- * to at least four of them.
+ * together (an inode table, a directory's blocks) costs one read. The lines are kept in a cache that other devices may
+ * share.
  */
 export class CachedDevice implements BlockDevice {
 	readonly sizeBytes: number;
 	readonly #source: BlockDevice;
 	readonly #lineBytes: number;
-	readonly #lines: LRUCache<number, Buffer>;
+	readonly #cache: LineCache;
+	readonly #number: number;
 	#lastLine = -1;
 	#lastBytes: Buffer = Buffer.alloc(0);
 
 	/** `lineBytes` is a power of two; nothing that `view` is asked for may cross a line. The source stays the caller's. */
-	constructor(source: BlockDevice, options: { lineBytes: number; cacheBytes: number }) {
+	constructor(source: BlockDevice, options: { lineBytes: number; cache: LineCache }) {
 		this.sizeBytes = source.sizeBytes;
 		this.#source = source;
 		this.#lineBytes = options.lineBytes;
-		this.#lines = new LRUCache({ max: Math.max(4, Math.ceil(options.cacheBytes / options.lineBytes)) });
+		this.#cache = options.cache;
+		this.#number = options.cache.enter();
 	}
 
 	read(byteOffset: number, into: Uint8Array): void {
@@ -45,20 +47,19 @@ export class CachedDevice implements BlockDevice {
 		return line.subarray(inLine, inLine + lengthBytes);
 	}
 
-	/** Drops the lines. The source is not closed: it belongs to who made it. */
+	/** Drops the lines, for good: it must not be used after this. The source is not closed: it belongs to who made it. */
 	close(): void {
-		this.#lines.clear();
-		this.#lastLine = -1;
+		this.#cache.leave(this.#number);
 	}
 
 	#line(index: number): Buffer {
 		if (index === this.#lastLine) return this.#lastBytes;
-		let bytes = this.#lines.get(index);
+		let bytes = this.#cache.get(this.#number, index);
 		if (!bytes) {
 			const start = index * this.#lineBytes;
 			bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(this.#lineBytes, this.sizeBytes - start)));
 			this.#source.read(start, bytes);
-			this.#lines.set(index, bytes);
+			this.#cache.set(this.#number, index, bytes);
 		}
 		this.#lastLine = index;
 		this.#lastBytes = bytes;

@@ -11,6 +11,11 @@ import {
 import type { WritableBlockDevice } from './device.ts';
 
 const BLKGETSIZE64 = 0x80081272;
+/**
+ * The host's page cache keeps what one call wrote in folios of up to that size, and a later small write walks over all
+ * blocks of its folio, twice: with folios of 1 MiB that costs as much as all the rest of such a write.
+ */
+const WRITE_BYTES_MAX = 1 << 16;
 const ZEROS = Buffer.alloc(1 << 16);
 
 /** A regular file or a block device node, through the page cache of the host. */
@@ -60,7 +65,7 @@ export class FileDevice implements WritableBlockDevice {
 		this.#checkRange(byteOffset, from.length);
 		for (let done = 0; done < from.length; ) {
 			done += this.#attempt('write', byteOffset, () =>
-				writeSync(this.fd, from, done, from.length - done, byteOffset + done),
+				writeSync(this.fd, from, done, Math.min(from.length - done, WRITE_BYTES_MAX), byteOffset + done),
 			);
 		}
 	}

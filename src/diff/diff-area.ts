@@ -30,7 +30,7 @@ import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { faultNameOf, isNoSpace, noSegment, storageFull } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, noSegment, storageFull, tooSmall } from './storage-errors.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -50,6 +50,8 @@ export class DiffArea {
 	#unfinished: CatalogCopy | undefined;
 	/** Whether the catalog tells which copies there are. Until then what they read must stay. */
 	#isRecorded = true;
+	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
+	#isUnfinishedNamed = false;
 	readonly #events: DiffAreaEvent[];
 
 	/**
@@ -131,12 +133,7 @@ export class DiffArea {
 	 */
 	resize(maximumBytes: number | null): void {
 		const isTooMuch = () => maximumBytes !== null && this.#copies.length > 0 && this.usedBytes > maximumBytes;
-		if (isTooMuch() && this.#policy === 'protect-shadows') {
-			throw refused(
-				'storage-full',
-				`the shadow copies take ${this.usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
-			);
-		}
+		if (isTooMuch() && this.#policy === 'protect-shadows') throw tooSmall(this.usedBytes, maximumBytes!);
 		this.#maximumBytes = maximumBytes;
 		while (isTooMuch()) this.#evictOldest('maximum-size');
 		this.#writeCatalog(null);
@@ -200,22 +197,35 @@ export class DiffArea {
 			this.#writeCatalog(null);
 		} catch (error) {
 			this.#unfinished = unfinished;
+			this.#isUnfinishedNamed = true;
 			throw error;
 		}
 	}
 
-	/** Drops what prepareCommit and commit made, up to finishCommit. */
+	/** Drops what prepareCommit and commit made, up to finishCommit. A copy that the catalog does not let go of stays. */
 	abortCommit(): void {
-		const unfinished = this.#unfinished;
-		this.#unfinished = undefined;
-		if (unfinished && this.#copies.includes(unfinished)) {
-			this.#forget([unfinished]);
-			this.#tryRecordLoss(); // a finishCommit that failed may have named the copy in the catalog already
+		if (this.#unfinished && this.#copies.includes(this.#unfinished) && this.#unnameUnfinished()) {
+			this.#forget([this.#unfinished]);
+			this.#removeUnread();
 		}
+		this.#unfinished = undefined;
+		this.#isUnfinishedNamed = false;
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#segments.remove(this.#prepared.epoch);
 		this.#prepared = undefined;
+	}
+
+	/** Takes the unfinished copy out of the catalog. Where it may come back, it must be preserved on, to be right then. */
+	#unnameUnfinished(): boolean {
+		if (!this.#isUnfinishedNamed) return true;
+		try {
+			this.#writeCatalog(null);
+			return true;
+		} catch (error) {
+			this.#noteUnwritable(error);
+			return false;
+		}
 	}
 
 	/**
@@ -249,7 +259,7 @@ export class DiffArea {
 		try {
 			if (this.hasToReclaim) this.#reclaimer.step(this.#copies);
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
+			this.#noteUnwritable(error);
 		}
 	}
 
@@ -374,16 +384,19 @@ export class DiffArea {
 			this.#recordLoss();
 		} catch (error) {
 			this.#isRecorded = false;
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
+			this.#noteUnwritable(error);
 			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
 		}
 	}
 
+	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
 	#removeUnread(): void {
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
-		for (const epoch of [...this.#segments.lengths.keys()]) {
-			if (epoch < oldestKept) this.#removeSegment(epoch);
-		}
+		for (const error of this.#segments.removeBefore(oldestKept)) this.#noteUnwritable(error);
+	}
+
+	#noteUnwritable(error: unknown): void {
+		this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 	}
 
 	/** Puts what the segments hold into the index, and goes on preserving. */
@@ -422,15 +435,6 @@ export class DiffArea {
 		for (const copy of this.#copies) this.needed.begin(copy.epoch);
 		forEachPlace(content, ({ chunkIndex }) => this.needed.preserved(chunkIndex));
 		this.#writer = this.#segments.reopen(epoch, content);
-	}
-
-	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
-	#removeSegment(epoch: number): void {
-		try {
-			this.#segments.remove(epoch);
-		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
-		}
 	}
 
 	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {

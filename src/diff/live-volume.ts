@@ -7,23 +7,14 @@
  * a commit, when the held chunks fill a record, and when the oldest has been held for HOLD_MS_MAX. Writes to other
  * chunks go straight to the volume: between two flushes a disk may reorder as it likes.
  *
- * Discards and zeroing are not held: they preserve what they need at once.
+ * Discards and zeroing preserve what they need at once.
  */
 import type { WritableBlockDevice } from '../block/device.ts';
 import type { DiffArea } from './diff-area.ts';
-import { RECORD_CHUNKS_MAX } from './segment.ts';
-import type { ChunkContent } from './segment-writer.ts';
+import { HeldChunks } from './held-chunks.ts';
 
 /** How long an answered write may stay in memory without a flush. */
 const HOLD_MS_MAX = 100;
-
-interface HeldChunk {
-	chunkIndex: number;
-	readonly old: Buffer;
-	readonly current: Buffer;
-	dirtyStart: number;
-	dirtyEnd: number;
-}
 
 export class LiveVolume implements WritableBlockDevice {
 	readonly sizeBytes: number;
@@ -31,8 +22,7 @@ export class LiveVolume implements WritableBlockDevice {
 	readonly #diffArea: DiffArea;
 	readonly #chunkSizeBytes: number;
 	readonly #monotonicMs: () => number;
-	readonly #held = new Map<number, HeldChunk>();
-	readonly #spare: HeldChunk[] = [];
+	readonly #held: HeldChunks;
 	#oldestHeldMs = 0;
 	/** A held write that the volume refused: told at the next flush, as a disk does. */
 	#lateError: unknown;
@@ -44,42 +34,43 @@ export class LiveVolume implements WritableBlockDevice {
 		this.#diffArea = diffArea;
 		this.#chunkSizeBytes = diffArea.share.chunkSizeBytes;
 		this.#monotonicMs = monotonicMs;
+		this.#held = new HeldChunks(this.#chunkSizeBytes);
 	}
 
 	read(byteOffset: number, into: Uint8Array): void {
 		this.#volume.read(byteOffset, into);
 		if (this.#held.size === 0) return;
 		this.#forEachPiece(byteOffset, into.length, (chunkIndex, start, end, done) => {
-			const held = this.#held.get(chunkIndex);
-			if (held) into.set(held.current.subarray(start, end), done);
+			this.#held.readOver(chunkIndex, start, end, into.subarray(done));
 		});
 	}
 
 	write(byteOffset: number, from: Uint8Array): void {
-		let direct = 0; // bytes before this one are written or held
-		this.#forEachPiece(byteOffset, from.length, (chunkIndex, start, end, done) => {
+		let written = 0; // bytes before this one are written or held
+		let toHold = false;
+		const finishUpTo = (done: number) => {
+			const bytes = from.subarray(written, done);
+			if (toHold) this.#hold(byteOffset + written, bytes);
+			else if (bytes.length > 0) this.#volume.write(byteOffset + written, bytes);
+			written = done;
+		};
+		this.#forEachPiece(byteOffset, from.length, (chunkIndex, _start, _end, done) => {
 			// A held chunk stays held where its copy is deleted meanwhile: draining would undo what went past it.
-			if (!this.#diffArea.needed.isNeeded(chunkIndex) && !this.#held.has(chunkIndex)) return;
-			if (done > direct) this.#volume.write(byteOffset + direct, from.subarray(direct, done));
-			direct = done + (end - start);
-			this.#hold(chunkIndex, start, from.subarray(done, direct));
+			const isToHold = this.#diffArea.needed.isNeeded(chunkIndex) || this.#held.has(chunkIndex);
+			if (isToHold === toHold) return;
+			finishUpTo(done);
+			toHold = isToHold;
 		});
-		if (direct < from.length) this.#volume.write(byteOffset + direct, from.subarray(direct));
+		finishUpTo(from.length);
 	}
 
 	zero(byteOffset: number, lengthBytes: number, free: boolean): void {
 		this.drain();
-		let batch: ChunkContent[] = [];
+		const end = byteOffset + lengthBytes;
 		this.#forEachPiece(byteOffset, lengthBytes, (chunkIndex) => {
-			if (!this.#diffArea.needed.isNeeded(chunkIndex)) return;
-			const content = Buffer.alloc(this.#chunkSizeBytes);
-			this.#readChunk(chunkIndex, content);
-			batch.push({ chunkIndex, content });
-			if (batch.length < RECORD_CHUNKS_MAX) return;
-			this.#diffArea.preserve(batch);
-			batch = [];
+			if (this.#diffArea.needed.isNeeded(chunkIndex) && !this.#held.has(chunkIndex)) this.#takeIn(chunkIndex, end);
 		});
-		if (batch.length > 0) this.#diffArea.preserve(batch);
+		this.drain();
 		this.#volume.zero(byteOffset, lengthBytes, free);
 	}
 
@@ -94,17 +85,15 @@ export class LiveVolume implements WritableBlockDevice {
 	/** Preserves and writes everything that is held. */
 	drain(): void {
 		if (this.#held.size === 0) return;
-		const chunks = [...this.#held.values()].sort((a, b) => a.chunkIndex - b.chunkIndex);
-		this.#diffArea.preserve(chunks.map(({ chunkIndex, old }) => ({ chunkIndex, content: old })));
-		for (const { chunkIndex, current, dirtyStart, dirtyEnd } of chunks) {
+		this.#diffArea.preserve(this.#held.oldContents());
+		for (const { byteOffset, bytes } of this.#held.dirtyPieces()) {
 			try {
-				this.#volume.write(chunkIndex * this.#chunkSizeBytes + dirtyStart, current.subarray(dirtyStart, dirtyEnd));
+				this.#volume.write(byteOffset, bytes);
 			} catch (error) {
 				this.#lateError ??= error;
 			}
 		}
 		this.#held.clear();
-		this.#spare.push(...chunks);
 	}
 
 	/** Drains what has been held long enough. Returns the milliseconds until it wants to be called again; -1 = nothing is held. */
@@ -120,40 +109,31 @@ export class LiveVolume implements WritableBlockDevice {
 		this.drain();
 	}
 
-	#hold(chunkIndex: number, start: number, bytes: Uint8Array): void {
-		let held = this.#held.get(chunkIndex);
-		if (!held) {
-			if (this.#held.size === RECORD_CHUNKS_MAX) this.drain();
-			this.#diffArea.checkRoom(this.#held.size + 1);
-			if (this.#held.size === 0) this.#oldestHeldMs = this.#monotonicMs();
-			held = this.#newHeldChunk(chunkIndex);
-			this.#held.set(chunkIndex, held);
-		}
-		held.current.set(bytes, start);
-		held.dirtyStart = Math.min(held.dirtyStart, start);
-		held.dirtyEnd = Math.max(held.dirtyEnd, start + bytes.length);
+	#hold(byteOffset: number, bytes: Uint8Array): void {
+		this.#forEachPiece(byteOffset, bytes.length, (chunkIndex, start, end, done) => {
+			if (!this.#held.has(chunkIndex)) this.#takeIn(chunkIndex, byteOffset + bytes.length);
+			this.#held.overwrite(chunkIndex, start, bytes.subarray(done, done + end - start));
+		});
 	}
 
-	#newHeldChunk(chunkIndex: number): HeldChunk {
-		const held = this.#spare.pop() ?? {
-			chunkIndex,
-			old: Buffer.alloc(this.#chunkSizeBytes),
-			current: Buffer.alloc(this.#chunkSizeBytes),
-			dirtyStart: 0,
-			dirtyEnd: 0,
-		};
-		held.chunkIndex = chunkIndex;
-		held.dirtyStart = this.#chunkSizeBytes;
-		held.dirtyEnd = 0;
-		this.#readChunk(chunkIndex, held.old);
-		held.current.set(held.old);
-		return held;
+	/** Holds a chunk, and with it those behind it, up to a byte offset, that are needed and there is room for. */
+	#takeIn(firstChunk: number, endBytes: number): void {
+		if (this.#held.roomChunks === 0) this.drain();
+		const countMax = Math.min(this.#held.roomChunks, Math.ceil(endBytes / this.#chunkSizeBytes) - firstChunk);
+		const isToTakeIn = (chunkIndex: number) =>
+			this.#diffArea.needed.isNeeded(chunkIndex) && !this.#held.has(chunkIndex);
+		let count = 1;
+		while (count < countMax && isToTakeIn(firstChunk + count)) count++;
+		this.#diffArea.checkRoom(this.#held.size + count);
+		if (this.#held.size === 0) this.#oldestHeldMs = this.#monotonicMs();
+		this.#readChunks(firstChunk, this.#held.oldOfNext(count));
+		this.#held.add(firstChunk, count);
 	}
 
-	/** Reads a whole chunk; the last one of the volume may be short and is filled up with zeros. */
-	#readChunk(chunkIndex: number, into: Buffer): void {
-		const byteOffset = chunkIndex * this.#chunkSizeBytes;
-		const lengthBytes = Math.min(this.#chunkSizeBytes, this.sizeBytes - byteOffset);
+	/** Reads whole chunks; the last one of the volume may be short and is filled up with zeros. */
+	#readChunks(firstChunk: number, into: Buffer): void {
+		const byteOffset = firstChunk * this.#chunkSizeBytes;
+		const lengthBytes = Math.min(into.length, this.sizeBytes - byteOffset);
 		this.#volume.read(byteOffset, into.subarray(0, lengthBytes));
 		into.fill(0, lengthBytes);
 	}

@@ -140,6 +140,19 @@ export class SegmentStore {
 		this.#places.set(epoch, statSync(this.#placesPath(epoch), { throwIfNoEntry: false })?.size ?? 0);
 	}
 
+	/** Removes the segments of all epochs before this one. Returns the errors of those that would not go. */
+	removeBefore(epoch: number): unknown[] {
+		const errors: unknown[] = [];
+		for (const other of [...this.#lengths.keys()]) {
+			try {
+				if (other < epoch) this.remove(other);
+			} catch (error) {
+				errors.push(error);
+			}
+		}
+		return errors;
+	}
+
 	remove(epoch: number): void {
 		this.#lengths.delete(epoch);
 		this.#freed.delete(epoch);

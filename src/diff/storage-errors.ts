@@ -17,6 +17,12 @@ const WAYS: Readonly<Record<NoRoom, string>> = {
 export const storageFull = (directory: string, reason: NoRoom) =>
 	refused('storage-full', `${directory}: the diff area ${WAYS[reason]}`);
 
+export const tooSmall = (usedBytes: number, maximumBytes: number) =>
+	refused(
+		'storage-full',
+		`the shadow copies take ${usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
+	);
+
 export const noSegment = (directory: string, error: unknown) =>
 	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
 

@@ -1,11 +1,12 @@
 import { CachedDevice } from '../block/cached-device.ts';
 import type { BlockDevice } from '../block/device.ts';
+import type { LineCache } from '../block/line-cache.ts';
 import { corrupt } from '../errors.ts';
 import type { Superblock } from './superblock.ts';
 
 /** Metadata is read in lines of this size: what mke2fs lays out together comes in together. */
 const LINE_BYTES = 1 << 14;
-const MAX_VERIFIED = 1 << 16;
+const MAX_VERIFIED = 1 << 12;
 
 /**
  * The blocks of one volume by number, with the journal already under them. Metadata comes from a cache and is never
@@ -18,13 +19,18 @@ export class BlockReader {
 	/** Blocks whose checksum was found right, with the inode that they were checked for. */
 	readonly #verified = new Map<number, number>();
 
-	constructor(superblock: Superblock, device: BlockDevice, options: { cacheBytes: number }) {
+	constructor(superblock: Superblock, device: BlockDevice, options: { cache: LineCache }) {
 		this.superblock = superblock;
 		this.#device = device;
 		this.#metadata = new CachedDevice(device, {
 			lineBytes: Math.max(LINE_BYTES, superblock.blockSizeBytes),
-			cacheBytes: options.cacheBytes,
+			cache: options.cache,
 		});
+	}
+
+	/** Drops what is cached; the device stays the caller's. */
+	close(): void {
+		this.#metadata.close();
 	}
 
 	/**

@@ -16,7 +16,7 @@ import {
 const HEADER_BYTES = extentHeaderLayout.sizeBytes;
 const ENTRY_BYTES = extentLayout.sizeBytes;
 const MAX_FILE_BLOCKS = 2 ** 32;
-const MAX_CACHED_NODES = 256;
+const MAX_CACHED_NODES = 64;
 
 /** A node, decoded and checked; entry i starts at file block `fileBlocks[i]`. */
 interface Node {

@@ -6,7 +6,9 @@
  * counts are those that were logged (of directories, those that follow from the names), devices and short symbolic links
  * keep what their inode holds. The times of directories are not logged: they are those of the last transaction.
  */
+
 import type { BlockDevice } from '../block/device.ts';
+import { LineCache } from '../block/line-cache.ts';
 import { corrupt, NoonmarkError, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
 import { Directories, isPresentable } from './directory.ts';
@@ -82,7 +84,7 @@ class Editor {
 	constructor(device: BlockDevice, superblock: Superblock) {
 		this.#device = device;
 		this.#superblock = superblock;
-		this.#blocks = new BlockReader(superblock, device, { cacheBytes: CACHE_BYTES });
+		this.#blocks = new BlockReader(superblock, device, { cache: new LineCache(CACHE_BYTES) });
 		this.#groups = new GroupDescriptors(this.#blocks);
 		this.#stored = new Directories(this.#blocks, new FileBlocks(this.#blocks));
 	}

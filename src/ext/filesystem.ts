@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../block/device.ts';
+import { LineCache } from '../block/line-cache.ts';
 import { corrupt, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
 import { Directories, type EntryVisitor } from './directory.ts';
@@ -18,8 +19,8 @@ export const ROOT_INODE = 2;
 const DEFAULT_CACHE_BYTES = 32 << 20;
 
 export interface OpenOptions {
-	/** Bounds the memory for metadata (32 MiB). */
-	readonly cacheBytes?: number;
+	/** Holds metadata; default: one of its own, of 32 MiB. */
+	readonly cache?: LineCache;
 	/** False shows the volume as it lies on the disk (mount -o noload); default: true. */
 	readonly replayJournal?: boolean;
 	/** Holds the journal, where that is not in the volume; the caller closes it. */
@@ -41,9 +42,9 @@ export class ExtFileSystem {
 	readonly #directories: Directories;
 	#statfs: Statfs | undefined;
 
-	private constructor(superblock: Superblock, { device, remapped, directories }: Edits, cacheBytes: number) {
+	private constructor(superblock: Superblock, { device, remapped, directories }: Edits, cache: LineCache) {
 		this.superblock = superblock;
-		this.blocks = new BlockReader(superblock, device, { cacheBytes });
+		this.blocks = new BlockReader(superblock, device, { cache });
 		this.groups = new GroupDescriptors(this.blocks);
 		this.files = new FileBlocks(this.blocks, remapped);
 		this.#content = new FileContent(this.blocks, this.files);
@@ -58,7 +59,12 @@ export class ExtFileSystem {
 		// The superblock itself, or new descriptors, may be in the log.
 		const superblock = replayed.device === device ? onDisk : readSuperblock(replayed.device);
 		const edits = carryOut(replayed.device, superblock, replayed.fastCommits);
-		return new ExtFileSystem(superblock, edits, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+		return new ExtFileSystem(superblock, edits, options.cache ?? new LineCache(DEFAULT_CACHE_BYTES));
+	}
+
+	/** Drops what it has cached, for good. Needed only where the cache is shared. */
+	close(): void {
+		this.blocks.close();
 	}
 
 	/** As the kernel's statfs(2) would answer for this volume. */

@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../block/device.ts';
+import { LineCache } from '../block/line-cache.ts';
 import { corrupt, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
 import { type BlockRun, FileBlocks } from './file-blocks.ts';
@@ -25,7 +26,7 @@ export interface JournalPlace {
 /** The journal of the volume on `device`. Errors: `corrupt` where the kernel would not find one there. */
 export function journalInVolume(device: BlockDevice, superblock: Superblock): JournalPlace {
 	const { blockSizeBytes, journalInode } = superblock;
-	const blocks = new BlockReader(superblock, device, { cacheBytes: CACHE_BYTES });
+	const blocks = new BlockReader(superblock, device, { cache: new LineCache(CACHE_BYTES) });
 	const files = new FileBlocks(blocks);
 	const inode = readInode(blocks, new GroupDescriptors(blocks), journalInode);
 	if (!isRegular(inode) || inode.linkCount === 0) {

@@ -46,7 +46,7 @@ const NAME = /^@GMT-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.\d{2}$/;
 /** The volume as it is now, where the tree shows that, too. No epoch has this number. */
 export const PRESENT_NAME = 'volume';
 export const PRESENT_NUMBER = 2 ** 31;
-/** Each open copy has caches of its own; the one that was used least recently is closed, and opened again when asked for. */
+/** The one that was used least recently is closed, and opened again when asked for. */
 const MAX_OPEN_COPIES = 16;
 
 /** The listing's positions of "." and "..": a copy's position is its time's 14 digits, so that it never changes. */
@@ -90,10 +90,14 @@ export class BrowseTree implements RequestHandler {
 	};
 	readonly #log: BrowseTreeOptions['log'];
 	readonly #ahead: StoreAhead | undefined;
-	readonly #open = new LRUCache<number, ExtTree>({ max: MAX_OPEN_COPIES });
+	readonly #open = new LRUCache<number, ExtTree>({
+		max: MAX_OPEN_COPIES,
+		dispose: (tree) => tree.close(),
+	});
 	/** Copies whose trouble was logged. */
 	readonly #failed = new Set<number>();
 	#copies = new Map<number, BrowseCopy>();
+	#named = new Map<string, BrowseCopy>();
 	#listed: readonly { readonly copy: BrowseCopy; readonly name: Buffer; readonly position: number }[] = [];
 	#changedAtMs = 0;
 
@@ -115,6 +119,7 @@ export class BrowseTree implements RequestHandler {
 		});
 		this.#listed = listed.sort((a, b) => a.position - b.position);
 		this.#copies = new Map(copies.map((copy) => [copy.number, copy]));
+		this.#named = new Map(copies.map((copy) => [copy.name, copy]));
 		this.#changedAtMs = changedAtMs;
 		for (const number of this.#open.keys()) if (!this.#copies.has(number)) this.#open.delete(number);
 		for (const number of this.#failed) if (!this.#copies.has(number)) this.#failed.delete(number);
@@ -178,7 +183,7 @@ export class BrowseTree implements RequestHandler {
 	#lookupCopy(request: Request, reply: Buffer): number {
 		const name = Buffer.from(request.name()).toString('latin1');
 		if (name === '.' || name === '..') return answerEntry(reply, this.#rootEntry());
-		const found = this.#listed.find(({ copy }) => copy.name === name)?.copy;
+		const found = this.#named.get(name);
 		if (!found || found.isGone()) return -ENOENT;
 		const tree = this.#treeOf(found);
 		return answerEntry(reply, typeof tree === 'number' ? closedEntry(found) : tree.rootEntry());
@@ -204,8 +209,7 @@ export class BrowseTree implements RequestHandler {
 		const known = this.#open.get(copy.number);
 		if (known) return known;
 		try {
-			const tree = new ExtTree(copy.number, copy.open(), this.#ahead);
-			tree.rootEntry(); // A copy whose root cannot be read is one that cannot be opened.
+			const tree = openTree(copy, this.#ahead);
 			this.#open.set(copy.number, tree);
 			this.#failed.delete(copy.number);
 			return tree;
@@ -245,6 +249,17 @@ const ROOT_IDENTITY: Identity = {
 	inoLow: ROOT_NODE.low,
 	blockSizeBytes: BLOCK_SIZE_BYTES,
 };
+
+/** A copy whose root cannot be read is one that cannot be opened. */
+function openTree(copy: BrowseCopy, ahead: StoreAhead | undefined): ExtTree {
+	const fs = copy.open();
+	try {
+		return new ExtTree(copy.number, fs, ahead);
+	} catch (error) {
+		fs.close();
+		throw error;
+	}
+}
 
 /** LOOKUP of ".." in a copy's directory: the one way out of a copy, which its own file system knows nothing of. */
 function isParentOfCopy(request: Request): boolean {

@@ -71,6 +71,11 @@ export class ExtTree {
 		};
 	}
 
+	/** Drops what is cached of its file system. */
+	close(): void {
+		this.#fs.close();
+	}
+
 	/** The copy's directory in the root, as a name leads to it. */
 	rootEntry(): Entry {
 		return this.#entry(this.#inode(ROOT_INODE));

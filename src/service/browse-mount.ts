@@ -14,12 +14,21 @@ const THREADS = 2;
 /** A thread that crashes is replaced; more often than this is no accident. */
 const REPLACEMENTS_MAX = 10;
 
+export interface BrowseMountOptions {
+	readonly mountPoint: string;
+	readonly source: string;
+	readonly allowOther: boolean;
+	/** For the metadata of all copies: each thread gets its share. */
+	readonly cacheBytes: number;
+}
+
 /** The tree of shadow copies: its mount, and the threads that serve it. */
 export class BrowseMount implements ServedTree {
 	readonly ended: Promise<void>;
 	readonly mountPoint: string;
 	readonly #mount: FuseMount;
 	readonly #threads = new Set<BrowseThread>();
+	readonly #cacheBytes: number;
 	readonly #ahead = createStoreAheadShare();
 	readonly #aheadFd = eventfd();
 	#started = 0;
@@ -27,8 +36,9 @@ export class BrowseMount implements ServedTree {
 	#replacements = 0;
 	#onEnded!: () => void;
 
-	constructor(options: { mountPoint: string; source: string; allowOther: boolean }, shown: ShownCopies) {
+	constructor(options: BrowseMountOptions, shown: ShownCopies) {
 		this.mountPoint = options.mountPoint;
+		this.#cacheBytes = options.cacheBytes;
 		this.#shown = shown;
 		this.#mount = mountFuse({ ...options, root: 'directory', readOnly: true });
 		raiseReadAhead(this.#mount.majorMinor);
@@ -57,6 +67,7 @@ export class BrowseMount implements ServedTree {
 			ahead: this.#ahead,
 			threadNumber: ++this.#started,
 			aheadFd: this.#aheadFd,
+			cacheBytes: Math.floor(this.#cacheBytes / THREADS),
 		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {

@@ -19,7 +19,7 @@ const ahead = new StoreAhead({
 	fuseFd: setup.fuseFd,
 	wakeOthers: () => writeSync(setup.aheadFd, WAKE),
 });
-const shownTree = new ShownTree({ log: note, ahead }, setup.shown);
+const shownTree = new ShownTree({ log: note, ahead, cacheBytes: setup.cacheBytes }, setup.shown);
 
 runSession({
 	fd: setup.fuseFd,

@@ -1,5 +1,7 @@
 /** Opens each of some shadow copies as a reader would, tells how that went, and ends. */
+
 import { parentPort, workerData } from 'node:worker_threads';
+import { LineCache } from '../block/line-cache.ts';
 import type { CopyState } from '../control/messages.ts';
 import { plainError } from '../errors.ts';
 import { ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
@@ -13,7 +15,9 @@ const devices = new ShadowDevices();
 
 function stateOf(specification: DeviceSpecification): CopyState {
 	try {
-		ExtFileSystem.open(devices.open(specification), { cacheBytes: CACHE_BYTES, replayJournal }).readInode(ROOT_INODE);
+		ExtFileSystem.open(devices.open(specification), { cache: new LineCache(CACHE_BYTES), replayJournal }).readInode(
+			ROOT_INODE,
+		);
 		return { state: 'created', fault: null };
 	} catch (error) {
 		const { family, message } = plainError(error);

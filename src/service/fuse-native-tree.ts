@@ -8,15 +8,21 @@ import { ShownTree } from './shown-tree.ts';
 
 const log = createDebug('noonmark:service:browse');
 
+interface FuseNativeTreeOptions {
+	readonly mountPoint: string;
+	readonly source: string;
+	readonly cacheBytes: number;
+}
+
 /** The tree of shadow copies through fuse-native, served from the main thread: it can be served from no other. */
 export class FuseNativeTree implements ServedTree {
 	readonly ended: Promise<void>;
 	readonly #mount: FuseNativeMount;
 	readonly #shown: ShownTree;
 
-	static async mount(options: { mountPoint: string; source: string }, shown: ShownCopies): Promise<FuseNativeTree> {
+	static async mount(options: FuseNativeTreeOptions, shown: ShownCopies): Promise<FuseNativeTree> {
 		const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
-		const tree = new ShownTree({ log: note }, shown);
+		const tree = new ShownTree({ log: note, cacheBytes: options.cacheBytes }, shown);
 		return new FuseNativeTree(await mountFuseNative(tree.tree, options), tree);
 	}
 

@@ -48,7 +48,7 @@ export class ImageBrowser implements MountedVolume {
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
 	static async start(plan: MountPlan, { nowMs }: Surroundings): Promise<ImageBrowser> {
-		const { paths, allowOther, transport, replayJournal } = plan;
+		const { paths, allowOther, cacheBytes, transport, replayJournal } = plan;
 		const { image, mountpoint, storage } = paths;
 		const events = new EventLog(storage, nowMs);
 		const device = openShared(image);
@@ -56,7 +56,7 @@ export class ImageBrowser implements MountedVolume {
 			const stored = readStorage(paths, device.sizeBytes, events);
 			const provided = providedCopies(image, stored);
 			const copies = [presentState(image, nowMs()), ...provided.map(browsable)];
-			const options = { mountPoint: mountpoint, source: image, allowOther, transport };
+			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
 			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
 			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
 		} catch (error) {

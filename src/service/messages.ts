@@ -86,6 +86,8 @@ export interface BrowseThreadSetup {
 	readonly threadNumber: number;
 	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
 	readonly aheadFd: number;
+	/** For the metadata of all copies that this thread has open. */
+	readonly cacheBytes: number;
 }
 
 export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };

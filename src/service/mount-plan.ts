@@ -28,6 +28,8 @@ export interface MountRequest {
 	readonly policy: StoragePolicy;
 	readonly readOnly: boolean;
 	readonly allowOther: boolean;
+	/** For the metadata of the shadow copies that are browsed. */
+	readonly cacheBytes: number;
 	/** False: copies are shown as they lie on the disk. */
 	readonly replayJournal: boolean;
 	readonly transport: Transport;
@@ -64,8 +66,8 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
 	const live = request.live === undefined ? join(storage, 'live') : madeOf(request.live);
-	const { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal } = request;
-	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, transport, replayJournal };
+	const { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal } = request;
+	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal };
 	checkTransport(transport, allowOther);
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };

@@ -1,5 +1,6 @@
 import createDebug from 'debug';
 import type { BlockDevice } from '../block/device.ts';
+import { LineCache } from '../block/line-cache.ts';
 import { readPartitionTable } from '../block/partition-table.ts';
 import { NoonmarkError, refused, unsupported } from '../errors.ts';
 import { BlockReader } from '../ext/block-reader.ts';
@@ -31,7 +32,7 @@ const MMP_CACHE_BYTES = 1 << 16;
 
 /** Copies of a volume that another host writes would be worth nothing, but a crash leaves the same trace: no refusal. */
 function warnOfOtherHosts(device: BlockDevice, superblock: Superblock, path: string): void {
-	const user = readMultiMount(new BlockReader(superblock, device, { cacheBytes: MMP_CACHE_BYTES }));
+	const user = readMultiMount(new BlockReader(superblock, device, { cache: new LineCache(MMP_CACHE_BYTES) }));
 	if (!user || user.state === 'clean') return;
 	log('%s: its MMP block is %s, by host %s: another host may be writing it', path, user.state, user.host);
 }

@@ -17,6 +17,8 @@ export interface TreeMountOptions {
 	readonly mountPoint: string;
 	readonly source: string;
 	readonly allowOther: boolean;
+	/** For the metadata of all copies. */
+	readonly cacheBytes: number;
 	readonly transport: Transport;
 }
 

@@ -1,17 +1,18 @@
+import { LineCache } from '../block/line-cache.ts';
 import { ExtFileSystem } from '../ext/filesystem.ts';
 import { type BrowseCopy, BrowseTree, type BrowseTreeOptions } from '../fuse/browse-tree.ts';
 import { ShadowDevices } from './device-spec.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
 
-/** For the metadata of one copy; a tree keeps the 16 copies open that were used last. */
-const CACHE_BYTES = 8 << 20;
-
 /** The tree of shadow copies in one thread, and the devices behind it. */
 export class ShownTree {
 	readonly tree: BrowseTree;
 	readonly #devices = new ShadowDevices();
+	readonly #cache: LineCache;
 
-	constructor(options: BrowseTreeOptions, shown: ShownCopies) {
+	/** `cacheBytes` is for the metadata of all copies. */
+	constructor(options: BrowseTreeOptions & { readonly cacheBytes: number }, shown: ShownCopies) {
+		this.#cache = new LineCache(options.cacheBytes);
 		this.tree = new BrowseTree(options);
 		this.show(shown);
 	}
@@ -34,7 +35,7 @@ export class ShownTree {
 			number,
 			name,
 			createdAtMs,
-			open: () => ExtFileSystem.open(view, { cacheBytes: CACHE_BYTES, replayJournal }),
+			open: () => ExtFileSystem.open(view, { cache: this.#cache, replayJournal }),
 			isGone: () => view.isGone(),
 		};
 	}

@@ -126,8 +126,11 @@ export class VolumeService implements MountedVolume {
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
 		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
-		const { allowOther, transport } = plan;
-		this.#browse = await serveTree({ mountPoint: mountpoint, source: image, allowOther, transport }, this.#shown());
+		const { allowOther, cacheBytes, transport } = plan;
+		this.#browse = await serveTree(
+			{ mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport },
+			this.#shown(),
+		);
 	}
 
 	async lost(): Promise<string> {

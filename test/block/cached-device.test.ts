@@ -1,6 +1,7 @@
 import test from 'ava';
 import { CachedDevice } from '../../src/block/cached-device.ts';
 import type { BlockDevice } from '../../src/block/device.ts';
+import { LineCache } from '../../src/block/line-cache.ts';
 import { Random } from '../helpers/random.ts';
 
 function countingDevice(content: Buffer): BlockDevice & { reads: number } {
@@ -19,7 +20,7 @@ test('reads of any place and length are those of the source, at the odd end too'
 	const random = new Random(7);
 	t.log(`seed ${random.seed}`);
 	const content = random.bytes(10_000);
-	const cached = new CachedDevice(countingDevice(content), { lineBytes: 1024, cacheBytes: 4096 });
+	const cached = new CachedDevice(countingDevice(content), { lineBytes: 1024, cache: new LineCache(4096) });
 	for (let i = 0; i < 500; i++) {
 		const start = random.integer(content.length);
 		const into = Buffer.alloc(random.integer(Math.min(3000, content.length - start) + 1));
@@ -30,19 +31,39 @@ test('reads of any place and length are those of the source, at the odd end too'
 });
 
 test('a line is read once while it is kept, and the lines kept are bounded', (t) => {
-	const source = countingDevice(Buffer.alloc(16 * 1024));
-	const cached = new CachedDevice(source, { lineBytes: 1024, cacheBytes: 8 * 1024 });
+	const lineBytes = 1 << 16;
+	const source = countingDevice(Buffer.alloc(16 * lineBytes));
+	const cached = new CachedDevice(source, { lineBytes, cache: new LineCache(8 * lineBytes) });
 	for (let round = 0; round < 3; round++) {
-		for (let line = 0; line < 8; line++) cached.view(line * 1024 + 100, 24);
+		for (let line = 0; line < 8; line++) cached.view(line * lineBytes + 100, 24);
 	}
 	t.is(source.reads, 8);
-	for (let line = 8; line < 16; line++) cached.view(line * 1024, 1024);
+	for (let line = 8; line < 16; line++) cached.view(line * lineBytes, 1024);
 	cached.view(0, 1);
 	t.is(source.reads, 17);
 });
 
+test('devices that share a cache share its bound, never their lines, not even with one that was closed', (t) => {
+	const lineBytes = 1 << 16;
+	const cache = new LineCache(8 * lineBytes);
+	const open = (fill: number) => {
+		const source = countingDevice(Buffer.alloc(8 * lineBytes, fill));
+		return { source, cached: new CachedDevice(source, { lineBytes, cache }) };
+	};
+	const readAll = ({ cached }: ReturnType<typeof open>) =>
+		Array.from({ length: 8 }, (_, line) => cached.view(line * lineBytes, 1)[0]);
+	const [first, second] = [open(1), open(2)];
+	t.deepEqual(readAll(first), Array(8).fill(1));
+	t.deepEqual(readAll(second), Array(8).fill(2));
+	t.deepEqual(readAll(first), Array(8).fill(1));
+	t.is(first.source.reads, 16);
+	first.cached.close();
+	second.cached.view(0, 1);
+	t.deepEqual(readAll(open(3)), Array(8).fill(3));
+});
+
 test('a view is in one line, or refused', (t) => {
-	const cached = new CachedDevice(countingDevice(Buffer.alloc(2048)), { lineBytes: 1024, cacheBytes: 4096 });
+	const cached = new CachedDevice(countingDevice(Buffer.alloc(2048)), { lineBytes: 1024, cache: new LineCache(4096) });
 	t.throws(() => cached.view(1000, 30), { instanceOf: RangeError });
 	t.is(cached.view(1000, 24).length, 24);
 });

@@ -31,6 +31,7 @@ for (const args of [
 	['mount', 'image'],
 	['mount', 'image', 'dir', '--no-such-flag'],
 	['mount', 'image', 'dir', '--max-size', 'plenty'],
+	['mount', 'image', 'dir', '--cache-size', '10%'],
 	['delete', 'target'],
 	['delete', 'target', 'name', '--all'],
 	['list', 'shadows', 'a', 'b'],

@@ -1,7 +1,9 @@
 /** Directories as a model writes them: entries of every length and alignment, some deleted, with room left over. */
+
 import test from 'ava';
 import fc from 'fast-check';
 import type { BlockDevice } from '../../src/block/device.ts';
+import { LineCache } from '../../src/block/line-cache.ts';
 import { BlockReader } from '../../src/ext/block-reader.ts';
 import { Directories } from '../../src/ext/directory.ts';
 import { FileBlocks } from '../../src/ext/file-blocks.ts';
@@ -70,7 +72,7 @@ function open(content: Buffer, blockSizeBytes: number): { directories: Directori
 	};
 	const features = new Set(['filetype']);
 	const superblock = { blockSizeBytes, blockCount: volume.length / blockSizeBytes, firstDataBlock: 0, features };
-	const blocks = new BlockReader(superblock as unknown as Superblock, device, { cacheBytes: 1 << 20 });
+	const blocks = new BlockReader(superblock as unknown as Superblock, device, { cache: new LineCache(1 << 20) });
 	const record = Buffer.alloc(256);
 	record.write('0af30100040000000000000000000000', 0x28, 'hex');
 	record.writeUInt16LE(content.length / blockSizeBytes, 0x28 + 16);

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { BlockDevice } from '../../src/block/device.ts';
+import { LineCache } from '../../src/block/line-cache.ts';
 import { BlockReader } from '../../src/ext/block-reader.ts';
 import { FileBlocks } from '../../src/ext/file-blocks.ts';
 import type { Inode } from '../../src/ext/inode.ts';
@@ -42,7 +43,7 @@ class MapWriter {
 			read: (byteOffset, into) => void content.copy(into, 0, byteOffset, byteOffset + into.length),
 			close: () => {},
 		};
-		return new FileBlocks(new BlockReader(superblock, device, { cacheBytes: 1 << 20 }));
+		return new FileBlocks(new BlockReader(superblock, device, { cache: new LineCache(1 << 20) }));
 	}
 }
 

@@ -40,7 +40,16 @@ async function askDebugfs(image: string, requests: readonly string[]): Promise<s
 }
 
 const PATHS = [
-	...['/', '/sizes/0', '/sizes/70000', '/links/first', '/links/symlink-59', '/links/symlink-1000', '/special/null'],
+	...[
+		'/',
+		'/sizes/0',
+		'/sizes/100',
+		'/sizes/70000',
+		'/links/first',
+		'/links/symlink-59',
+		'/links/symlink-1000',
+		'/special/null',
+	],
 	...['/sparse/fragmented', '/sparse/unwritten', '/sparse/beyond-size', '/attributes/in-block', '/attributes/acl'],
 	...['/directories/many', '/special/setgid', '/attributes/in-inode', '/times/latest'],
 ];
@@ -75,6 +84,7 @@ const asDebugfs = test.macro(async (t, name: string) => {
 		t.is(String(inode!.blocks512), said('Blockcount'));
 		t.is(String(inode!.generation), said('Generation'));
 		t.is(String(inode!.xattrBlock), said('File ACL'));
+		if (inode!.projectId !== null) t.is(String(inode!.projectId), said('Project'));
 		const content = inode!.content;
 		// Where the map's place holds something else, debugfs takes that for block numbers.
 		const isMap = content !== null && 'extents' in content;
@@ -95,6 +105,7 @@ const asDebugfs = test.macro(async (t, name: string) => {
 	});
 });
 it('an ext4', asDebugfs, 'ext4, 1 KiB');
+it('an ext4 with project ids', asDebugfs, 'ext4, quota and project');
 it('an ext2', asDebugfs, 'ext2, 1 KiB');
 
 it('an inode by its number: the journal, and one that the volume does not have', async (t) => {

@@ -27,7 +27,7 @@ test('threads that crash again and again are given up, and whoever waits for the
 	const device = { kind: 'diff-area', volumePath: '/no/such/image', diffArea, epoch: 1 } as const;
 	const copy = { number: 1, name: '@GMT-2026.11.22-10.20.00', createdAtMs: 0, device };
 	const mount = new BrowseMount(
-		{ mountPoint, source: 'noonmark', allowOther: false },
+		{ mountPoint, source: 'noonmark', allowOther: false, cacheBytes: 1 << 20 },
 		{ copies: [copy], changedAtMs: 0, replayJournal: true },
 	);
 	const outcome = await Promise.race([mount.ended.then(() => 'ended'), delay(30_000, 'still served')]);

@@ -71,6 +71,13 @@ class FaultyRun {
 	/** The call that went wrong first. */
 	#fired: FileCall | undefined;
 	#isVolumeAtFault = false;
+	/** Beside the image, on a disk of its own. */
+	readonly #mark = {
+		lostBefore: 0,
+		onUnrecordedLoss: (lostBefore: number) => {
+			this.#mark.lostBefore = Math.max(this.#mark.lostBefore, lostBefore);
+		},
+	};
 	/** A write to the volume failed, and nobody was told yet. */
 	#isWriteLost = false;
 
@@ -135,6 +142,7 @@ class FaultyRun {
 			noteAt: (_, note) => this.#model.apply(note),
 			position: () => 0,
 			stamp: () => 'unchanged',
+			mark: this.#mark,
 			event: (event) => this.#events.push(event),
 		});
 	}
@@ -196,10 +204,8 @@ class FaultyRun {
 		this.#checkLive(content);
 		const { diffArea } = this.#workload!;
 		const expected = new Map([...this.#model.copies].map(([epoch, copy]) => [epoch, copy.content]));
-		// A storage that dies cannot keep on record what it lost; that was told while it ran.
-		const isOnRecord = this.#fault !== 'dead' || !this.#events.some(({ kind }) => kind === 'storage-unwritable');
-		if (isOnRecord) this.#found.push(...presenceFaults(diffArea, this.#model));
-		if (isOnRecord) this.#found.push(...contentFaults(diffArea, volume, expected));
+		this.#found.push(...presenceFaults(diffArea, this.#model));
+		this.#found.push(...contentFaults(diffArea, volume, expected));
 		volume.close();
 		const isPlaces = this.#fired?.path.includes('.places') && this.#fault !== 'dead';
 		const isHarmless = !this.#fired || this.#fault === 'late' || isPlaces;

@@ -99,6 +99,7 @@ function record(start: Start, options: WorkloadOptions, ignore: (call: FileCall)
 			noteAt: (position, note) => recorder.noteAt(position, note),
 			position: () => recorder.events.length,
 			stamp: () => `modified ${recorder.modifications(imageIn(directory))}`,
+			mark: {},
 			event: (event) => {
 				const lost = event.kind === 'copies-lost' ? event.copies : [];
 				if (

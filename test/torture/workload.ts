@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
-import type { DiffAreaEvent } from '../../src/diff/diff-area-types.ts';
+import type { DiffAreaEvent, DiffAreaOptions } from '../../src/diff/diff-area-types.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { durableVolumeStamp } from '../../src/service/volume-stamp.ts';
 import { Random } from '../helpers/random.ts';
@@ -28,6 +28,8 @@ export interface Notebook {
 	position(): number;
 	/** What tells whether the image was changed. */
 	stamp(): string;
+	/** What is kept beside the image of losses that the storage cannot take note of. */
+	readonly mark: Pick<DiffAreaOptions, 'lostBefore' | 'onUnrecordedLoss'>;
 	/** Told of everything that the diff area tells. */
 	event(event: DiffAreaEvent): void;
 }
@@ -49,13 +51,19 @@ export const firstContent = (sizeBytes: number) => Buffer.concat([stamped(0, Mat
 export const imageIn = (directory: string) => join(directory, 'disk.img');
 export const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
 
-export const openDiffArea = (directory: string, volumeStamp: string, options: Omit<WorkloadOptions, 'seed'>) =>
+export const openDiffArea = (
+	directory: string,
+	volumeStamp: string,
+	options: Omit<WorkloadOptions, 'seed'>,
+	more: Partial<DiffAreaOptions> = {},
+) =>
 	DiffArea.open({
 		directory: storageIn(directory),
 		volumeSizeBytes: options.sizeBytes,
 		volumeStamp,
 		maximumBytes: options.maximumBytes ?? 64 << 20,
 		newVolumeId: '00112233445566778899aabbccddeeff',
+		...more,
 	});
 
 export class Workload {
@@ -121,7 +129,7 @@ export class Workload {
 		const start = this.#notebook.position();
 		this.action = 'open';
 		this.volume = FileDevice.open(imageIn(this.#directory), 'write');
-		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options);
+		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options, this.#notebook.mark);
 		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.#epochs = this.diffArea.copies.map(({ epoch }) => epoch);
 		this.#noteEvents(start);
@@ -182,7 +190,7 @@ export class Workload {
 	#giveUp(epoch: number): void {
 		this.#notebook.note({ kind: 'leaving', epoch });
 		this.diffArea.abortCommit();
-		this.#notebook.note({ kind: 'left', epoch });
+		if (!this.diffArea.copies.some((copy) => copy.epoch === epoch)) this.#notebook.note({ kind: 'left', epoch });
 	}
 
 	#delete(epoch: number): void {

@@ -17,6 +17,7 @@ import { xattrBlockChecksum } from '../../../src/ext/xattr.ts';
 import type { Random } from '../../helpers/random.ts';
 import { sealDirectoryBlock } from './directory-seal.ts';
 import { damageJournal } from './journal-damage.ts';
+import { placesIn } from './places.ts';
 import { flipBytes, poke, pokeField } from './poke.ts';
 import type { MetadataBlock, Target } from './target.ts';
 
@@ -78,9 +79,11 @@ function damageDescriptor({ image, fs }: Target, random: Random): string {
 function damageBlock({ image, blocks, fs }: Target, random: Random): string {
 	const { blockSizeBytes } = fs.superblock;
 	const target = random.pick(blocks);
-	const at = 2 * random.integer(random.pick([32, blockSizeBytes / 2 - 2]));
+	let at = 0;
 	image.patch(target.block * blockSizeBytes, blockSizeBytes, (bytes) => {
-		poke(bytes, at, random.pick([1, 2, 4]), random);
+		const [place, size] = random.pick(placesIn(target, bytes));
+		at = place;
+		poke(bytes, place, size, random);
 		seal(fs, target, bytes);
 	});
 	return `${target.kind} of inode ${target.owner.number} at block ${target.block}: byte ${at}`;

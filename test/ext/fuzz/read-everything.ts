@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../../../src/block/device.ts';
+import { LineCache } from '../../../src/block/line-cache.ts';
 import { NoonmarkError } from '../../../src/errors.ts';
 import { ExtFileSystem, ROOT_INODE } from '../../../src/ext/filesystem.ts';
 import { type Inode, isDirectory, isRegular } from '../../../src/ext/inode.ts';
@@ -24,7 +25,7 @@ export function readEverything(device: BlockDevice): Set<string> {
 		}
 	};
 	attempt(() => inspectFileSystem(device, { inodeNumber: ROOT_INODE }));
-	const fs = attempt(() => ExtFileSystem.open(device, { cacheBytes: 4 << 20 }));
+	const fs = attempt(() => ExtFileSystem.open(device, { cache: new LineCache(4 << 20) }));
 	if (!fs) return codes;
 	attempt(() => fs.statfs());
 	attempt(() => usedRanges(fs, () => {}));
