@@ -1,7 +1,7 @@
 /** The shadow copies in a storage as who may not write to it sees them: nothing is mended, removed or put on record. */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { corrupt } from '../errors.ts';
+import { corrupt, messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog } from './catalog.ts';
 import type { DiffAreaOptions, DiffAreaShare } from './diff-area-types.ts';
 import { checkVolume } from './opening.ts';
@@ -11,7 +11,7 @@ import { forEachPlace, readPlaces, type SegmentContent, scanSegment } from './se
 
 export interface StoredCopies {
 	readonly share: DiffAreaShare;
-	/** Those that can be read, oldest first, with the bytes kept for their own epochs. */
+	/** Oldest first, with the bytes kept for their own epochs, and what is wrong with a segment that they read. */
 	readonly copies: readonly (CatalogCopy & { readonly preservedBytes: number })[];
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
@@ -26,7 +26,7 @@ interface StoredSegment {
 /**
  * Reads a storage. The caller holds the image's lock, so that no service writes to either. Undefined where there is no
  * catalog. Errors: refused `volume-changed`, `volume-resized`; those of the catalog. A copy that needs a segment which is
- * damaged, missing or not readable is left out.
+ * damaged, missing or not readable has a fault, and does not live in the shared memory.
  */
 export function readStoredCopies(
 	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
@@ -40,14 +40,14 @@ export function readStoredCopies(
 	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
 	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
 	const segments = new Map<number, StoredSegment>();
-	let firstReadable = firstEpoch;
+	let damaged = { epoch: 0, fault: '' };
 	for (let epoch = firstEpoch; epoch < nextEpoch; epoch++) {
 		const isNewest = epoch === nextEpoch - 1;
-		const segment = attempt(() =>
-			readSegment(directory, { ...identity, epoch }, isNewest, durableBytes.get(epoch) ?? 0),
-		);
-		if (segment) segments.set(epoch, segment);
-		else firstReadable = epoch + 1;
+		try {
+			segments.set(epoch, readSegment(directory, { ...identity, epoch }, isNewest, durableBytes.get(epoch) ?? 0));
+		} catch (error) {
+			damaged = { epoch, fault: messageOf(error) };
+		}
 	}
 	const present = [...segments.values()].reduce((sum, { content }) => sum + content.places.length / 2, 0);
 	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present);
@@ -56,16 +56,16 @@ export function readStoredCopies(
 		chunks.beginEpoch(content?.lengthBytes ?? 0);
 		if (content) forEachPlace(content, (place) => chunks.publish(place.chunkIndex, { epoch, ...place }));
 	}
-	const readable = copies.filter(({ epoch }) => epoch >= firstReadable);
-	for (const { epoch } of readable) chunks.epochs.setLiving(epoch, true);
+	for (const { epoch } of copies) if (epoch > damaged.epoch) chunks.epochs.setLiving(epoch, true);
 	const { index, epochs } = chunks;
 	const sum = (of: (segment: StoredSegment) => number) =>
 		[...segments.values()].reduce((total, segment) => total + of(segment), 0);
 	return {
 		share: { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index: index.share, epochs: epochs.share },
-		copies: readable.map((copy) => ({
+		copies: copies.map((copy) => ({
 			...copy,
-			preservedBytes: segments.get(copy.epoch)!.usedBytes - PAGE_BYTES,
+			fault: copy.epoch > damaged.epoch ? null : damaged.fault,
+			preservedBytes: Math.max(0, (segments.get(copy.epoch)?.usedBytes ?? 0) - PAGE_BYTES),
 		})),
 		usedBytes: sum(({ usedBytes }) => usedBytes),
 		allocatedBytes: sum(({ allocatedBytes }) => allocatedBytes),
@@ -88,12 +88,4 @@ function readSegment(
 	}
 	// Less than its length where space was given back.
 	return { content, usedBytes: Math.min(content.lengthBytes, blocks * 512), allocatedBytes: blocks * 512 };
-}
-
-function attempt<T>(action: () => T): T | undefined {
-	try {
-		return action();
-	} catch {
-		return undefined;
-	}
 }

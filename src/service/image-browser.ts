@@ -14,7 +14,7 @@ import type {
 	VolumeEvent,
 } from '../control/messages.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
-import { refused } from '../errors.ts';
+import { corrupt, refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
@@ -55,7 +55,7 @@ export class ImageBrowser implements MountedVolume {
 		try {
 			const stored = readStorage(paths, device.sizeBytes, events);
 			const provided = providedCopies(image, stored);
-			const copies = [presentState(image, nowMs()), ...provided.map(browsable)];
+			const copies = [presentState(image, nowMs()), ...provided.filter(({ fault }) => fault === null).map(browsable)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
 			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
 			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
@@ -93,7 +93,8 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -158,9 +159,10 @@ function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, e
 		accessSync(join(storage, 'catalog'), constants.R_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
-		if (code !== 'ENOENT')
+		if (code !== 'ENOENT') {
 			events.note('storage-unreadable', code!, `${storage} cannot be read: its shadow copies are not shown`);
-		return undefined;
+			return undefined;
+		}
 	}
 	return readStoredCopies({ directory: storage, volumeSizeBytes, volumeStamp: volumeStamp(image) });
 }
@@ -174,11 +176,11 @@ function openShared(image: string): FileDevice {
 }
 
 const providedCopies = (volumePath: string, stored: StoredCopies | undefined): ProvidedCopy[] =>
-	stored?.copies.map(({ epoch, label, preservedBytes }) => ({
+	stored?.copies.map(({ epoch, label, preservedBytes, fault }) => ({
 		copy: label as ShadowCopy,
 		number: epoch,
 		preservedBytes,
-		fault: null,
+		fault,
 		device: { kind: 'diff-area', volumePath, diffArea: stored.share, epoch },
 	})) ?? [];
 
