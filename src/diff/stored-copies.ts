@@ -7,7 +7,7 @@ import type { DiffAreaShare } from './diff-area-types.ts';
 import { checkVolume, type VolumeAsItIs } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { forEachPlace, readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
+import { readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 import type { SegmentToVerify } from './verify.ts';
 
@@ -41,11 +41,11 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 	const firstEpoch = copies[0]?.epoch ?? nextEpoch;
 	const opened = readSegments(directory, catalog, firstEpoch);
 	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
-	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present);
+	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), chunkSizeBytes, present);
 	opened.forEach(({ content }, i) => {
 		const epoch = firstEpoch + i;
 		chunks.beginEpoch(content?.lengthBytes ?? 0);
-		if (content) forEachPlace(content, (place) => chunks.publish(place.chunkIndex, { epoch, ...place }));
+		if (content) chunks.publishAll(epoch, content);
 	});
 	const stored = copies.map((copy) => {
 		const later = opened.slice(copy.epoch - firstEpoch);
@@ -53,9 +53,12 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 		return { ...copy, fault, preservedBytes: Math.max(0, later[0]!.usedBytes - PAGE_BYTES) };
 	});
 	for (const { epoch, fault } of stored) if (fault === null) chunks.epochs.setLiving(epoch, true);
-	const { index, epochs } = chunks;
+	const { index, epochs, records } = chunks;
 	return {
-		share: { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index: index.share, epochs: epochs.share },
+		share: {
+			...{ directory, volumeId, volumeSizeBytes, chunkSizeBytes },
+			...{ index: index.share, epochs: epochs.share, records: records.share },
+		},
 		copies: stored,
 		segments: opened.flatMap(({ content }, i) =>
 			content ? [{ epoch: firstEpoch + i, lengthBytes: content.lengthBytes }] : [],
