@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { corrupt, messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
-import { checkVolume, type VolumeAsItIs } from './opening.ts';
+import { checkMark, checkVolume, type VolumeAsItIs } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
 import { readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
@@ -30,14 +30,16 @@ interface StoredSegment {
 
 /**
  * Reads a storage. The caller holds the image's lock, so that no service writes to either. Undefined where there is no
- * catalog. Errors: refused `volume-changed`, `volume-resized`; those of the catalog.
+ * catalog. Errors: refused `volume-changed`, `volume-resized`, `storage-foreign`; those of the catalog.
  */
 export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefined {
 	const { directory } = options;
 	const catalog = readCatalog(directory);
 	if (!catalog) return undefined;
+	checkMark(options, catalog);
 	checkVolume(catalog, options);
-	const { volumeId, volumeSizeBytes, chunkSizeBytes, copies, nextEpoch } = catalog;
+	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
+	const copies = catalog.copies.filter(({ epoch }) => epoch >= (options.lostBefore ?? 0));
 	const firstEpoch = copies[0]?.epoch ?? nextEpoch;
 	const opened = readSegments(directory, catalog, firstEpoch);
 	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
