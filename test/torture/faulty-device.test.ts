@@ -6,7 +6,7 @@ import { FAULTS, tryFaults } from './faulty-device.ts';
 
 /** Of the third, the policy protects the copies. */
 const SEEDS = [1, 2, 3];
-const CALLS = 30;
+const CALLS = 20;
 
 for (const seed of SEEDS) {
 	test.serial(`whatever call goes wrong, copies are exact or reported lost (seed ${seed})`, (t) => {
