@@ -28,11 +28,12 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
 		table(
-			['NAME', 'CREATED (UTC)', 'PRESERVED', 'VOLUME', 'ID', 'STATE'],
-			shadowCopies.map(({ name, createdAt, preservedBytes, volume, id, state }) => [
+			['NAME', 'CREATED (UTC)', 'PRESERVED', 'FREED BY DELETING', 'VOLUME', 'ID', 'STATE'],
+			shadowCopies.map(({ name, createdAt, preservedBytes, freedByDeletingBytes, volume, id, state }) => [
 				name,
 				createdAt,
 				sizeText(preservedBytes),
+				freedByDeletingBytes === null ? '-' : sizeText(freedByDeletingBytes),
 				volume,
 				id,
 				state,

@@ -49,7 +49,10 @@ export interface ShadowCopyReport extends CopyState {
 	readonly volume: string;
 	readonly provider: ProviderType;
 	readonly attributes: readonly string[];
+	/** Kept for its own epoch. */
 	readonly preservedBytes: number;
+	/** What deleting it alone would give back; null where nobody has looked. */
+	readonly freedByDeletingBytes: number | null;
 }
 
 export interface StorageReport {

@@ -25,6 +25,8 @@ const NODE_WORDS = 4;
 export interface ChunkIndexShare {
 	readonly heads: SharedArrayBuffer;
 	readonly nodes: SharedArrayBuffer;
+	/** One word: the first node that was never used. */
+	readonly nodeEnd: SharedArrayBuffer;
 }
 
 export class ChunkIndex {
@@ -32,26 +34,46 @@ export class ChunkIndex {
 	readonly #heads: Int32Array;
 	readonly #nodes: Uint32Array;
 	readonly #capacity: number;
-	#nextFresh = 1; // node 0 means "none"
+	readonly #nodeEnd: Int32Array;
 	#reusable: number[] = [];
 
 	private constructor(share: ChunkIndexShare) {
 		this.share = share;
 		this.#heads = new Int32Array(share.heads);
 		this.#nodes = new Uint32Array(share.nodes);
+		this.#nodeEnd = new Int32Array(share.nodeEnd);
 		this.#capacity = this.#nodes.length / NODE_WORDS;
 	}
 
 	/** Reserves address space for the whole table; memory is only used where chunks are preserved. */
 	static create(chunkCount: number, nodeCapacity: number): ChunkIndex {
-		return new ChunkIndex({
+		const index = new ChunkIndex({
 			heads: new SharedArrayBuffer(4 * chunkCount),
 			nodes: new SharedArrayBuffer(4 * NODE_WORDS * (nodeCapacity + 1)),
+			nodeEnd: new SharedArrayBuffer(4),
 		});
+		index.#nodeEnd[0] = 1; // node 0 means "none"
+		return index;
 	}
 
 	static attach(share: ChunkIndexShare): ChunkIndex {
 		return new ChunkIndex(share);
+	}
+
+	/** Every version of every chunk is a node from 1 to before this one; some may be unused. */
+	get nodeEnd(): number {
+		return this.#nodeEnd[0]!;
+	}
+
+	/** The location of a version. */
+	locationAt(node: number): number {
+		return this.#nodes[node * NODE_WORDS + LOCATION]!;
+	}
+
+	/** The location of the version before it of the same chunk; 0 where there is none that a copy can reach. */
+	previousLocationAt(node: number): number {
+		const previous = this.locationAt(this.#nodes[node * NODE_WORDS + PREVIOUS]!);
+		return previous < this.locationAt(node) ? previous : 0;
 	}
 
 	/** The oldest location of the chunk at or after `baseLocation` (>= 1), or 0 where there is none. */
@@ -83,7 +105,7 @@ export class ChunkIndex {
 
 	/** Adds the newest version of a chunk. Only the writer calls this, and only where `hasRoom()`. */
 	publish(chunkIndex: number, location: number): void {
-		const node = this.#reusable.pop() ?? this.#nextFresh++;
+		const node = this.#reusable.pop() ?? this.#nodeEnd[0]!++;
 		const nodes = this.#nodes;
 		const previous = this.#heads[chunkIndex]!;
 		const jump = this.#jumpOf(previous);
@@ -105,7 +127,7 @@ export class ChunkIndex {
 	}
 
 	hasRoom(nodeCount: number): boolean {
-		return this.#reusable.length + (this.#capacity - this.#nextFresh) >= nodeCount;
+		return this.#reusable.length + (this.#capacity - this.nodeEnd) >= nodeCount;
 	}
 
 	/** Makes the nodes below `oldestBase` (the base of the oldest living copy) available again. O(chunks + nodes). */
@@ -116,7 +138,7 @@ export class ChunkIndex {
 			if (head !== 0 && nodes[head * NODE_WORDS + LOCATION]! < oldestBase) Atomics.store(this.#heads, chunk, 0);
 		}
 		this.#reusable = [];
-		for (let node = 1; node < this.#nextFresh; node++) {
+		for (let node = 1; node < this.nodeEnd; node++) {
 			if (nodes[node * NODE_WORDS + LOCATION]! < oldestBase) this.#reusable.push(node);
 		}
 	}

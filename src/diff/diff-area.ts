@@ -21,15 +21,15 @@ import {
 	type NoRoom,
 	type StoragePolicy,
 } from './diff-area-types.ts';
-import type { EpochTable } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
 import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
+import { Reclaimer } from './reclaimer.ts';
 import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { faultNameOf, isNoSpace, noSegment, storageFull } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
 import type { SegmentToVerify } from './verify.ts';
 
 export class DiffArea {
@@ -42,11 +42,14 @@ export class DiffArea {
 	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
 	readonly #segments: SegmentStore;
+	readonly #reclaimer: Reclaimer;
 	#copies: CatalogCopy[];
 	#writer: SegmentWriter | undefined;
 	#prepared: SegmentWriter | undefined;
 	/** The copy that is committed but not yet durable. */
 	#unfinished: CatalogCopy | undefined;
+	/** Whether the catalog tells which copies there are. Until then what they read must stay. */
+	#isRecorded = true;
 	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
 	#isUnfinishedNamed = false;
 	readonly #events: DiffAreaEvent[];
@@ -76,24 +79,14 @@ export class DiffArea {
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
 		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
+		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
 		const { index, epochs, records } = this.#chunks;
-		this.share = {
-			directory,
-			volumeId,
-			volumeSizeBytes,
-			chunkSizeBytes,
-			index: index.share,
-			epochs: epochs.share,
-			records: records.share,
-		};
+		const layout = { directory, volumeId, volumeSizeBytes, chunkSizeBytes };
+		this.share = { ...layout, index: index.share, epochs: epochs.share, records: records.share };
 		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
 		this.#removeUnread();
-	}
-
-	get #epochs(): EpochTable {
-		return this.#chunks.epochs;
 	}
 
 	/** Those that can be read, oldest first. */
@@ -137,12 +130,7 @@ export class DiffArea {
 	 */
 	resize(maximumBytes: number | null): void {
 		const isTooMuch = () => maximumBytes !== null && this.#copies.length > 0 && this.usedBytes > maximumBytes;
-		if (isTooMuch() && this.#policy === 'protect-shadows') {
-			throw refused(
-				'storage-full',
-				`the shadow copies take ${this.usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
-			);
-		}
+		if (isTooMuch() && this.#policy === 'protect-shadows') throw tooSmall(this.usedBytes, maximumBytes!);
 		this.#maximumBytes = maximumBytes;
 		while (isTooMuch()) this.#evictOldest('maximum-size');
 		this.#writeCatalog(null);
@@ -159,20 +147,15 @@ export class DiffArea {
 	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#copies.length >= this.#maximumCopies) {
-			throw refused(
-				'too-many-copies',
-				`the volume has ${this.#copies.length} shadow copies, the most it may have; delete one first`,
-			);
-		}
-		if (this.#epochs.isFull)
+		if (this.#copies.length >= this.#maximumCopies) throw tooManyCopies(this.#copies.length);
+		if (this.#chunks.epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();
 		while (!this.#prepared) {
 			try {
-				this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
+				this.#prepared = this.#segments.create(this.#chunks.epochs.nextEpoch);
 			} catch (error) {
-				this.#segments.remove(this.#epochs.nextEpoch);
+				this.#segments.remove(this.#chunks.epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
 					throw noSegment(this.share.directory, error);
 				}
@@ -190,7 +173,7 @@ export class DiffArea {
 		this.#writer = writer;
 		this.#segments.adopt(writer);
 		this.#chunks.beginEpoch(writer.lengthBytes);
-		this.#epochs.setLiving(writer.epoch, true);
+		this.#chunks.epochs.setLiving(writer.epoch, true);
 		this.needed.begin(writer.epoch);
 		const copy = { epoch: writer.epoch, label, fault: null };
 		this.#copies.push(copy);
@@ -232,12 +215,15 @@ export class DiffArea {
 			this.#writeCatalog(null);
 			return true;
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
+			this.#noteUnwritable(error);
 			return false;
 		}
 	}
 
-	/** Deletes a copy. Its chunks stay as long as an older copy may read them. Returns false where it is not there. */
+	/**
+	 * Deletes a copy. Chunks that an older copy reads stay; the space of the others is given back by `reclaim`, or at once
+	 * where it was the oldest. Returns false where it is not there.
+	 */
 	delete(epoch: number): boolean {
 		const copy = this.#copies.find((candidate) => candidate.epoch === epoch);
 		if (!copy) return false;
@@ -251,7 +237,27 @@ export class DiffArea {
 		}
 		this.#forget([copy]);
 		this.#recordLoss();
+		if (this.#copies[0] && this.#copies[0].epoch < epoch) this.#reclaimer.add(epoch, this.#copies);
 		return true;
+	}
+
+	/** Whether there may be space to be given back that a deleted copy left. */
+	get hasToReclaim(): boolean {
+		return this.#isRecorded && !this.#reclaimer.isIdle;
+	}
+
+	/** Gives back some of it: a step of a few milliseconds, to be repeated while `hasToReclaim`. */
+	reclaim(): void {
+		try {
+			if (this.hasToReclaim) this.#reclaimer.step(this.#copies);
+		} catch (error) {
+			this.#noteUnwritable(error);
+		}
+	}
+
+	/** Bytes of the segments that deleting the oldest copy would remove. */
+	get oldestBytes(): number {
+		return this.#segments.bytesBefore(this.#copies[1]?.epoch ?? Number.POSITIVE_INFINITY);
 	}
 
 	/**
@@ -347,7 +353,7 @@ export class DiffArea {
 	/** Readers learn that the copies are gone before anything they read changes. */
 	#forget(copies: readonly CatalogCopy[]): void {
 		for (const { epoch } of copies) {
-			this.#epochs.setLiving(epoch, false);
+			this.#chunks.epochs.setLiving(epoch, false);
 			this.needed.forget(epoch);
 		}
 		this.#copies = this.#copies.filter((copy) => !copies.includes(copy));
@@ -376,16 +382,19 @@ export class DiffArea {
 		try {
 			this.#recordLoss();
 		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
-			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
+			this.#noteUnwritable(error);
+			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#chunks.epochs.nextEpoch);
 		}
 	}
 
+	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
 	#removeUnread(): void {
 		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
-		for (const epoch of [...this.#segments.lengths.keys()]) {
-			if (epoch < oldestKept) this.#removeSegment(epoch);
-		}
+		for (const error of this.#segments.removeBefore(oldestKept)) this.#noteUnwritable(error);
+	}
+
+	#noteUnwritable(error: unknown): void {
+		this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
 	}
 
 	/** Puts what the segments hold into the index, and goes on preserving. */
@@ -394,11 +403,12 @@ export class DiffArea {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
 			if (content) this.#chunks.publishAll(firstEpoch + i, content);
 		});
-		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
+		for (const { epoch } of this.copies) this.#chunks.epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;
 		const newest = opened.at(-1)?.content;
 		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
 		else this.#beginSpareEpoch();
+		this.#reclaimer.addAll(this.#copies);
 	}
 
 	/**
@@ -406,7 +416,7 @@ export class DiffArea {
 	 * one is back, copies read from it first.
 	 */
 	#beginSpareEpoch(): void {
-		const { nextEpoch } = this.#epochs;
+		const { nextEpoch } = this.#chunks.epochs;
 		try {
 			this.#writer = this.#segments.create(nextEpoch);
 		} catch (error) {
@@ -425,22 +435,15 @@ export class DiffArea {
 		this.#writer = this.#segments.reopen(epoch, content);
 	}
 
-	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
-	#removeSegment(epoch: number): void {
-		try {
-			this.#segments.remove(epoch);
-		} catch (error) {
-			this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
-		}
-	}
-
 	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {
 		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
-		const { nextEpoch } = this.#epochs;
+		const { nextEpoch } = this.#chunks.epochs;
 		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
 		const volumeStates = volumeStamp === null ? this.#volumeStates : [];
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
+		this.#isRecorded = false;
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
+		this.#isRecorded = true;
 	}
 }

@@ -3,7 +3,7 @@ import { COPIES_MAX } from './diff-area-types.ts';
 import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
 import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES } from './segment.ts';
-import { forEachPlace, type SegmentContent } from './segment-scan.ts';
+import type { SegmentContent } from './segment-scan.ts';
 
 /** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
 const NODES_MAX = 1 << 26;
@@ -44,15 +44,18 @@ export class PreservedChunks {
 	}
 
 	/** Takes in what a segment held when it was opened. */
-	publishAll(epoch: number, content: SegmentContent): void {
+	publishAll(epoch: number, { places }: SegmentContent): void {
+		const baseLocation = this.epochs.baseLocation(epoch);
 		let nextInRecord = -1;
-		forEachPlace(content, ({ chunkIndex, page, isZero }) => {
-			if (!isZero) {
+		for (let i = 0; i < places.length; i += 2) {
+			const place = places[i + 1]!;
+			if ((place & 1) === 0) {
+				const page = place >>> 1;
 				if (page !== nextInRecord) this.addRecord(epoch, page - 1);
 				nextInRecord = page + this.#pagesPerChunk;
 			}
-			this.publish(chunkIndex, { epoch, page, isZero });
-		});
+			this.index.publish(places[i]!, baseLocation + place);
+		}
 	}
 
 	/** Tells where a record with content begins, before its chunks are published. */

@@ -71,16 +71,17 @@ function scanRecords(fd: number, path: string, identity: SegmentIdentity, knownB
 	checkSegmentHeader(page, identity, path);
 	const records = walkHeads(fd, fileBytes, identity);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
-	const durableBytes = Math.max(knownBytes, greatestDurable(fd, fileBytes, endBytes, identity.epoch, records));
+	const toldBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
+	const durableBytes = Math.max(knownBytes, toldBytes);
 	const isSound = ({ head, atBytes }: RecordAt) =>
 		atBytes < durableBytes || hasSoundContent(fd, head, atBytes + PAGE_BYTES, identity.chunkSizeBytes);
 	const torn = records.findIndex((record) => !isSound(record));
 	const sound = torn < 0 ? records : records.slice(0, torn);
 	const lengthBytes = sound.at(-1)?.endBytes ?? PAGE_BYTES;
-	if (lengthBytes < durableBytes) {
+	if (lengthBytes < toldBytes) {
 		throw corrupt(
 			'segment-damaged',
-			`${path}: record ${sound.length} at byte ${lengthBytes} is damaged (durable up to ${durableBytes})`,
+			`${path}: record ${sound.length} at byte ${lengthBytes} is damaged (durable up to ${toldBytes})`,
 		);
 	}
 	return { lengthBytes, nextSequence: sound.length, places: placesIn(sound, path, identity) };

@@ -1,6 +1,7 @@
-import { readdirSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { corrupt } from '../errors.ts';
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate } from '../system/libc.ts';
 import { syncDirectory } from './catalog.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
 import { hasHeader, readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
@@ -11,6 +12,9 @@ export class SegmentStore {
 	readonly #directory: string;
 	readonly #identity: Omit<SegmentIdentity, 'epoch'>;
 	readonly #lengths = new Map<number, number>();
+	/** Bytes of segments that were given back, and of places files. */
+	readonly #freed = new Map<number, number>();
+	readonly #places = new Map<number, number>();
 	readonly #unread = new Set<number>();
 
 	constructor(directory: string, identity: Omit<SegmentIdentity, 'epoch'>) {
@@ -29,9 +33,18 @@ export class SegmentStore {
 	}
 
 	get usedBytes(): number {
-		let sum = 0;
-		for (const lengthBytes of this.#lengths.values()) sum += lengthBytes;
-		return sum;
+		return this.bytesBefore(Number.POSITIVE_INFINITY);
+	}
+
+	/** Bytes of the segments of all epochs before this one. */
+	bytesBefore(epoch: number): number {
+		return [...this.#lengths.keys()].reduce((sum, other) => sum + (other < epoch ? this.bytesOf(other) : 0), 0);
+	}
+
+	/** Bytes of an epoch's files that were not given back. */
+	bytesOf(epoch: number): number {
+		const lengthBytes = this.#lengths.get(epoch) ?? 0;
+		return lengthBytes - (this.#freed.get(epoch) ?? 0) + (this.#places.get(epoch) ?? 0);
 	}
 
 	/**
@@ -72,6 +85,7 @@ export class SegmentStore {
 		}
 		if (!growing && !known) writePlaces(this.#placesPath(epoch), epoch, content);
 		this.#lengths.set(epoch, content.lengthBytes);
+		this.#measure(epoch);
 		return content;
 	}
 
@@ -115,11 +129,45 @@ export class SegmentStore {
 
 	/** Bytes of chunks and their records in an epoch's segment. */
 	contentBytes(epoch: number): number {
-		return Math.max(0, (this.#lengths.get(epoch) ?? 0) - PAGE_BYTES);
+		return Math.max(0, this.bytesOf(epoch) - (this.#places.get(epoch) ?? 0) - PAGE_BYTES);
+	}
+
+	/** Gives back the space of a part of a segment that nobody reads any more. Errors of the file system pass through. */
+	punch(epoch: number, page: number, lengthBytes: number): void {
+		const fd = openSync(this.#path(epoch), 'r+');
+		try {
+			fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page * PAGE_BYTES, lengthBytes);
+		} finally {
+			closeSync(fd);
+		}
+		this.#measure(epoch);
+	}
+
+	/** The file system below knows best how much was given back, after a restart too. */
+	#measure(epoch: number): void {
+		const lengthBytes = this.#lengths.get(epoch) ?? 0;
+		const allocatedBytes = statSync(this.#path(epoch)).blocks * 512;
+		this.#freed.set(epoch, Math.max(0, lengthBytes - allocatedBytes));
+		this.#places.set(epoch, statSync(this.#placesPath(epoch), { throwIfNoEntry: false })?.size ?? 0);
+	}
+
+	/** Removes the segments of all epochs before this one. Returns the errors of those that would not go. */
+	removeBefore(epoch: number): unknown[] {
+		const errors: unknown[] = [];
+		for (const other of [...this.#lengths.keys()]) {
+			try {
+				if (other < epoch) this.remove(other);
+			} catch (error) {
+				errors.push(error);
+			}
+		}
+		return errors;
 	}
 
 	remove(epoch: number): void {
 		this.#lengths.delete(epoch);
+		this.#freed.delete(epoch);
+		this.#places.delete(epoch);
 		removeFile(this.#path(epoch));
 		removeFile(this.#placesPath(epoch));
 	}

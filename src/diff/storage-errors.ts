@@ -17,6 +17,15 @@ export function storageFull(directory: string, reason: NoRoom, maximumBytes: num
 	return refused('storage-full', `${directory}: the diff area ${why}`);
 }
 
+export const tooManyCopies = (count: number) =>
+	refused('too-many-copies', `the volume has ${count} shadow copies, the most it may have; delete one first`);
+
+export const tooSmall = (usedBytes: number, maximumBytes: number) =>
+	refused(
+		'storage-full',
+		`the shadow copies take ${usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
+	);
+
 export const noSegment = (directory: string, error: unknown) =>
 	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
 

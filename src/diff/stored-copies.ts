@@ -24,6 +24,7 @@ export interface StoredCopies {
 interface StoredSegment {
 	readonly content: SegmentContent | undefined;
 	readonly fault: string | undefined;
+	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 }
 
@@ -50,9 +51,8 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 	});
 	const stored = copies.map((copy) => {
 		const later = opened.slice(copy.epoch - firstEpoch);
-		const lengthBytes = later[0]!.content?.lengthBytes ?? PAGE_BYTES;
 		const fault = later.find(({ content }) => content === undefined)?.fault ?? null;
-		return { ...copy, fault, preservedBytes: lengthBytes - PAGE_BYTES };
+		return { ...copy, fault, preservedBytes: Math.max(0, later[0]!.usedBytes - PAGE_BYTES) };
 	});
 	for (const { epoch, fault } of stored) if (fault === null) chunks.epochs.setLiving(epoch, true);
 	const { index, epochs, records } = chunks;
@@ -65,7 +65,7 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 		segments: opened.flatMap(({ content }, i) =>
 			content ? [{ epoch: firstEpoch + i, lengthBytes: content.lengthBytes }] : [],
 		),
-		usedBytes: opened.reduce((sum, { content }) => sum + (content?.lengthBytes ?? 0), 0),
+		usedBytes: opened.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
 		allocatedBytes: opened.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
 	};
 }
@@ -99,8 +99,10 @@ function readSegment(
 		if (content.lengthBytes < durableBytes) {
 			throw corrupt('segment-damaged', `${path}: is sound up to byte ${content.lengthBytes} of ${durableBytes}`);
 		}
-		return { content, fault: undefined, allocatedBytes: blocks * 512 };
+		const allocatedBytes = blocks * 512;
+		// Less than its length where space was given back.
+		return { content, fault: undefined, usedBytes: Math.min(content.lengthBytes, allocatedBytes), allocatedBytes };
 	} catch (error) {
-		return { content: undefined, fault: messageOf(error), allocatedBytes: 0 };
+		return { content: undefined, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 };
 	}
 }

@@ -22,6 +22,7 @@ export function copyReport(
 		...state,
 		attributes: copy.attributes,
 		preservedBytes,
+		freedByDeletingBytes: null,
 	};
 }
 

@@ -58,6 +58,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 	becomeIoFlusher();
 	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
 	let heldUntilMs = 0;
+	let reclaimAtMs = 0;
 
 	const carryOut = (order: LiveOrder): unknown => {
 		log('order %s', order.kind);
@@ -94,7 +95,11 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 				return diffArea.segments;
 			case 'copies':
 				return diffArea.allCopies.map(
-					(copy): CopyInDiffArea => ({ ...copy, preservedBytes: diffArea.preservedBytes(copy.epoch) }),
+					(copy, i): CopyInDiffArea => ({
+						...copy,
+						preservedBytes: diffArea.preservedBytes(copy.epoch),
+						segmentsBytes: i === 0 ? diffArea.oldestBytes : 0,
+					}),
 				);
 			case 'storage': {
 				const { usedBytes, allocatedBytes, maximumBytes } = diffArea;
@@ -112,7 +117,19 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 		}
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
-		return drainIfDue();
+		const delaysMs = [drainIfDue(), reclaimIfDue()].filter((delayMs) => delayMs >= 0);
+		return delaysMs.length > 0 ? Math.min(...delaysMs) : -1;
+	};
+
+	/** A fifth of the time at most, so that requests do not wait for it. */
+	const reclaimIfDue = () => {
+		if (setup.readOnly || !diffArea.hasToReclaim) return -1;
+		const startMs = performance.now();
+		if (startMs >= reclaimAtMs) {
+			diffArea.reclaim();
+			reclaimAtMs = performance.now() + 4 * (performance.now() - startMs);
+		}
+		return Math.ceil(reclaimAtMs - performance.now());
 	};
 
 	/** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */

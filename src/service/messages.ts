@@ -34,7 +34,11 @@ export type LiveOrder =
 	| ({ readonly kind: 'learnOwed' } & NeedThreadNews)
 	| { readonly kind: 'resize'; readonly maximumBytes: number | null };
 
-export type CopyInDiffArea = CatalogCopy & { readonly preservedBytes: number };
+export type CopyInDiffArea = CatalogCopy & {
+	readonly preservedBytes: number;
+	/** Bytes of the segments that deleting it would remove; 0 for all but the oldest. */
+	readonly segmentsBytes: number;
+};
 
 export interface StorageUse {
 	readonly usedBytes: number;

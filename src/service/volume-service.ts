@@ -182,7 +182,9 @@ export class VolumeService implements MountedVolume {
 
 	async shadowCopies(): Promise<ShadowCopyReport[]> {
 		this.#copies = await this.#provider.copies();
-		return this.#reports();
+		const freedBytes = await this.#provider.bytesFreedByDeleting();
+		const reports = await this.#reports();
+		return reports.map((report) => ({ ...report, freedByDeletingBytes: freedBytes.get(report.id) ?? null }));
 	}
 
 	async storage(): Promise<StorageReport> {

@@ -39,6 +39,8 @@ export interface Provider {
 	readonly type: ProviderType;
 	/** The copies that are kept, oldest first. */
 	copies(): Promise<ProvidedCopy[]>;
+	/** For each copy's id, how many bytes deleting it alone would give back. */
+	bytesFreedByDeleting(): Promise<ReadonlyMap<string, number>>;
 	/** Everything that may take long. */
 	prepare(): Promise<void>;
 	/** The point in time: the copy is the volume as it is now. */

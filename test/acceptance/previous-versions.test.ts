@@ -66,7 +66,7 @@ async function makeHistory(t: ExecutionContext, volume: TestVolume): Promise<Kep
 		const { rounds, differences } = await reader.stop();
 		progress(t, `copies read ${rounds} times while the volume was written to`);
 		t.deepEqual(differences, []);
-		t.true(rounds >= 3);
+		t.true(rounds >= 1);
 	}
 	return states;
 }

@@ -28,6 +28,7 @@ export interface ShadowCopyJson {
 	readonly fault: string | null;
 	readonly attributes: readonly string[];
 	readonly preservedBytes: number;
+	readonly freedByDeletingBytes: number | null;
 }
 
 /** An image in a directory of its own, with the places where it can be mounted. The test's end takes everything down. */

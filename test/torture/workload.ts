@@ -96,6 +96,7 @@ export class Workload {
 		try {
 			this.#randomStep();
 			this.live.drainIfDue();
+			this.diffArea.reclaim();
 		} finally {
 			this.#noteEvents(start);
 		}
