@@ -3,6 +3,9 @@ import { COPIES_MAX } from './diff-area-types.ts';
 import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
 import { PAGE_BYTES } from './segment.ts';
 
+/** Chunks whose heads are in one page of memory. */
+const HEADS_IN_PAGE = 1024;
+
 /** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
 const NODES_MAX = 1 << 26;
 
@@ -19,7 +22,11 @@ export class PreservedChunks {
 	/** `chunksPresent` are in the segments already. */
 	constructor(firstEpoch: number, chunkCount: number, chunksPresent: number) {
 		this.epochs = EpochTable.create(firstEpoch);
-		this.index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, chunksPresent));
+		this.index = ChunkIndex.create(
+			chunkCount,
+			nodeCapacity(chunkCount, chunksPresent),
+			chunksPresent > chunkCount / HEADS_IN_PAGE,
+		);
 	}
 
 	/** Begins the next epoch, whose segment has this length already. */
