@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline/promises';
 import meow, { type AnyFlags, type Result } from 'meow';
 import { EXIT_USAGE } from './output.ts';
 
@@ -20,4 +21,15 @@ export function parse<Flags extends AnyFlags>(
 export function usage(cli: Pick<Result<AnyFlags>, 'help'>, message: string): never {
 	process.stderr.write(`noonmark: ${message}\n${cli.help}\n`);
 	process.exit(EXIT_USAGE);
+}
+
+/** Asks on a terminal; elsewhere, what was said on the command line counts. */
+export async function confirmed(question: string): Promise<boolean> {
+	if (!process.stdin.isTTY) return true;
+	const terminal = createInterface({ input: process.stdin, output: process.stderr });
+	try {
+		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+	} finally {
+		terminal.close();
+	}
 }

@@ -13,6 +13,8 @@ const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Pro
 	status: () => import('./commands/status.ts'),
 	resize: () => import('./commands/resize.ts'),
 	events: () => import('./commands/events.ts'),
+	verify: () => import('./commands/verify.ts'),
+	repair: () => import('./commands/repair.ts'),
 	inspect: () => import('./commands/inspect.ts'),
 };
 
@@ -31,6 +33,8 @@ const HELP = `
 	                               Change the most that the shadow copies may take
 	  status [TARGET]              Show where things stand
 	  events TARGET                Show what happened to the shadow copies
+	  verify TARGET                Check everything that is kept for the shadow copies
+	  repair TARGET                Delete those that are damaged; see its --help for --discard and --trust
 	  inspect IMAGE [PATH]         Show the structures of a file system, also of TARGET/@GMT-…
 
 	TARGET is the image, the mount point, the live device, the data directory, the storage, or any path inside one of

@@ -54,7 +54,14 @@ export function printError(thrown: unknown, json: boolean): void {
 }
 
 export const EXIT_USAGE = 2;
+export const EXIT_DAMAGED = 5;
 
-const EXIT_CODES: Record<ErrorFamily, number> = { io: 1, missing: 3, refused: 4, unsupported: 4, corrupt: 5 };
+const EXIT_CODES: Record<ErrorFamily, number> = {
+	io: 1,
+	missing: 3,
+	refused: 4,
+	unsupported: 4,
+	corrupt: EXIT_DAMAGED,
+};
 
 export const exitCodeOf = (thrown: unknown) => EXIT_CODES[plainError(thrown).family];

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises';
 import { ask } from '../../src/control/client.ts';
 import type { CopySelection, ShadowCopyReport } from '../../src/control/messages.ts';
 import { findVolume } from '../../src/service/runtime-directory.ts';
-import { JSON_FLAG, parse, usage } from '../arguments.ts';
+import { confirmed, JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
 
 const HELP = `
@@ -36,23 +35,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 	}
 	const which: CopySelection = all ? { all } : oldest ? { oldest } : { named };
 	const { socketPath } = await findVolume(target);
-	if (
-		!yes &&
-		process.stdin.isTTY &&
-		!(await confirmed(all ? 'all shadow copies' : oldest ? 'the oldest shadow copy' : named.join(', ')))
-	) {
-		return printLine('Nothing was deleted.');
-	}
+	const what = all ? 'all shadow copies' : oldest ? 'the oldest shadow copy' : named.join(', ');
+	if (!yes && !(await confirmed(`Delete ${what}?`))) return printLine('Nothing was deleted.');
 	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'delete', which });
 	if (json) return printJson({ shadowCopies });
 	for (const { name } of shadowCopies) printLine(`deleted ${name}`);
-}
-
-async function confirmed(what: string): Promise<boolean> {
-	const terminal = createInterface({ input: process.stdin, output: process.stderr });
-	try {
-		return /^y(es)?$/i.test((await terminal.question(`Delete ${what}? [y/N] `)).trim());
-	} finally {
-		terminal.close();
-	}
 }

@@ -1,9 +1,8 @@
 import { ask, askForEach } from '../../src/control/client.ts';
 import type { VolumeEvent } from '../../src/control/messages.ts';
-import { NoonmarkError } from '../../src/errors.ts';
 import { readEvents } from '../../src/service/event-log.ts';
 import { findStorage } from '../../src/service/find-storage.ts';
-import { findVolume } from '../../src/service/runtime-directory.ts';
+import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
 
@@ -25,7 +24,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, FLAGS, { min: 1, max: 1 });
 	const { follow, json } = cli.flags;
 	const target = cli.input[0]!;
-	const socketPath = await socketPathOf(target);
+	const socketPath = (await findRunningVolume(target))?.socketPath;
 	if (follow && socketPath !== undefined) {
 		const print = json ? printJson : (event: VolumeEvent) => printLine(eventText(event));
 		for await (const event of askForEach<VolumeEvent>(socketPath, { verb: 'follow' })) print(event);
@@ -38,16 +37,6 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!json) return printLine(events.length === 0 ? 'Nothing happened.' : events.map(eventText).join('\n'));
 	if (!follow) return printJson({ events });
 	for (const event of events) printJson(event);
-}
-
-/** Where the service of the volume listens; undefined where none is mounted. */
-async function socketPathOf(target: string): Promise<string | undefined> {
-	try {
-		return (await findVolume(target)).socketPath;
-	} catch (error) {
-		if (error instanceof NoonmarkError && error.code === 'no-such-volume') return undefined;
-		throw error;
-	}
 }
 
 const eventText = ({ time, kind, fault, message }: VolumeEvent) =>

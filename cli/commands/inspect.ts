@@ -27,7 +27,8 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [first] = fileSystem.errors;
 	if (first) process.exitCode = exitCodeOf(errorFromPlain(first));
 	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${message.replaceAll('\n', ' ')}\n`);
-	if (cli.flags.json) return printJson(first ? { fileSystem, error: first } : { fileSystem });
+	const error = first && { code: first.code, message: first.message };
+	if (cli.flags.json) return printJson(error ? { fileSystem, error } : { fileSystem });
 	printLine(reportText(fileSystem));
 }
 

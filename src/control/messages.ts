@@ -7,7 +7,7 @@ import type { InspectSelection } from '../ext/inspect.ts';
 import type { ProviderType } from '../shadow/provider.ts';
 
 export type ControlRequest =
-	| { readonly verb: 'status' | 'shadows' | 'storage' | 'events' | 'follow' | 'unmount' }
+	| { readonly verb: 'status' | 'shadows' | 'storage' | 'events' | 'follow' | 'verify' | 'repair' | 'unmount' }
 	/** `noWriters`: nothing is frozen. */
 	| { readonly verb: 'create'; readonly noWriters?: boolean }
 	| { readonly verb: 'delete'; readonly which: CopySelection }
@@ -96,3 +96,22 @@ export interface StatusReport {
 	/** The last ones, oldest first. */
 	readonly events: readonly VolumeEvent[];
 }
+
+/** What verifying found of a shadow copy. */
+export interface VerifiedCopy {
+	readonly id: string;
+	readonly name: string;
+	/** `damaged`: some of what it reads; `unreadable`: something without which it cannot be read at all. */
+	readonly state: 'sound' | 'damaged' | 'unreadable';
+	/** What was found, in which file, where; the first hundred. */
+	readonly faults: readonly string[];
+	/** Paths in the copy of what has damaged content; the first thousand. */
+	readonly files: readonly string[];
+	/** Damaged blocks that are no content of a file: metadata, free space. */
+	readonly otherBlocks: number;
+}
+
+/** The answers to `verify` (of all copies) and `repair` (of those that were deleted): `copies` is the last one. */
+export type VerifyNews =
+	| { readonly progress: { readonly doneBytes: number; readonly totalBytes: number } }
+	| { readonly copies: readonly VerifiedCopy[] };

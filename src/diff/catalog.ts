@@ -41,6 +41,8 @@ export interface CatalogBody {
 	 * since; null while it is open, and so after a crash.
 	 */
 	readonly volumeStamp: string | null;
+	/** While it is open, and so after a crash: how the volume may look, in its owner's words; empty: it is not known. */
+	readonly volumeStates: readonly string[];
 }
 
 /** A catalog as it was written, perhaps by an earlier version, which did not have the last field yet. */
@@ -107,7 +109,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Fields of later versions of the format are left out, those that earlier ones did not have get a value. */
 function decodeBody(body: Fields, path: string): StoredCatalog {
-	const { volumeId, volumeStamp = null, maximumBytes, copies, segments = [] } = body;
+	const { volumeId, volumeStamp = null, volumeStates = [], maximumBytes, copies, segments = [] } = body;
 	const check = (field: string, isRight: boolean) => {
 		if (!isRight) throw corrupt('catalog-damaged', `${path}: ${field} is ${JSON.stringify(body[field])}`);
 	};
@@ -117,6 +119,7 @@ function decodeBody(body: Fields, path: string): StoredCatalog {
 	};
 	check('volumeId', typeof volumeId === 'string' && /^[0-9a-f]{32}$/.test(volumeId));
 	check('volumeStamp', volumeStamp === null || typeof volumeStamp === 'string');
+	check('volumeStates', Array.isArray(volumeStates) && volumeStates.every((state) => typeof state === 'string'));
 	check('maximumBytes', maximumBytes === undefined || maximumBytes === null || isCount(maximumBytes, 0));
 	check('copies', isListOfEpochs(copies) && copies.every(({ epoch }) => (epoch as number) < count('nextEpoch', 1)));
 	check('segments', isListOfEpochs(segments) && segments.every(({ durableBytes }) => isCount(durableBytes, 0)));
@@ -133,6 +136,7 @@ function decodeBody(body: Fields, path: string): StoredCatalog {
 		})),
 		segments: segments as CatalogBody['segments'],
 		volumeStamp: volumeStamp as string | null,
+		volumeStates: volumeStates as string[],
 	};
 }
 
@@ -146,7 +150,7 @@ function isListOfEpochs(value: unknown): value is Fields[] {
 }
 
 /** Errors: io `catalog-unwritable`; one of the two may have been written then. */
-export function writeCatalog(directory: string, body: CatalogBody): void {
+export function writeCatalog(directory: string, body: StoredCatalog): void {
 	const text = `${JSON.stringify({ magic: MAGIC, version: VERSION, crc32: crc32(JSON.stringify(body)), body })}\n`;
 	try {
 		for (const name of FILE_NAMES) writeDurably(join(directory, name), text);

@@ -15,6 +15,10 @@ export interface DiffAreaOptions {
 	readonly maximumCopies?: number;
 	/** 32 hexadecimal digits, for a new diff area. */
 	readonly newVolumeId: string;
+	/** How a volume looks that was not closed in order (see the catalog's volumeStates). Default: that is not looked at. */
+	readonly volumeState?: string;
+	/** The id that the volume's storage must have, where the volume says that it has copies. Default: any, or none. */
+	readonly markedVolumeId?: string;
 	/** Copies of epochs before this one are lost, whatever the catalog says (see onUnrecordedLoss). Default: none. */
 	readonly lostBefore?: number;
 	/**

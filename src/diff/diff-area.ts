@@ -21,7 +21,6 @@ import {
 	type NoRoom,
 	type StoragePolicy,
 } from './diff-area-types.ts';
-import type { EpochTable } from './epoch-table.ts';
 import { NeededMap } from './needed-map.ts';
 import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
@@ -30,7 +29,8 @@ import { PAGE_BYTES } from './segment.ts';
 import { forEachPlace, type SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { faultNameOf, isNoSpace, noSegment, storageFull, tooSmall } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
+import type { SegmentToVerify } from './verify.ts';
 
 export class DiffArea {
 	readonly share: DiffAreaShare;
@@ -53,6 +53,7 @@ export class DiffArea {
 	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
 	#isUnfinishedNamed = false;
 	readonly #events: DiffAreaEvent[];
+	#volumeStates: readonly string[];
 
 	/**
 	 * Opens the diff area in a directory, or makes one. Errors: those of openDiffArea; io `storage-unwritable`. The
@@ -72,6 +73,7 @@ export class DiffArea {
 		this.#policy = options.policy ?? 'protect-volume';
 		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
 		this.#onUnrecordedLoss = options.onUnrecordedLoss ?? (() => {});
+		this.#volumeStates = options.volumeState === undefined ? [] : [options.volumeState];
 		this.#maximumBytes = maximumBytes;
 		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
@@ -79,22 +81,12 @@ export class DiffArea {
 		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
 		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
 		const { index, epochs } = this.#chunks;
-		this.share = {
-			directory,
-			volumeId,
-			volumeSizeBytes,
-			chunkSizeBytes,
-			index: index.share,
-			epochs: epochs.share,
-		};
+		const layout = { directory, volumeId, volumeSizeBytes, chunkSizeBytes };
+		this.share = { ...layout, index: index.share, epochs: epochs.share };
 		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
 		this.#removeUnread();
-	}
-
-	get #epochs(): EpochTable {
-		return this.#chunks.epochs;
 	}
 
 	/** Those that can be read, oldest first. */
@@ -111,6 +103,11 @@ export class DiffArea {
 	takeEvents(): readonly DiffAreaEvent[] {
 		if (this.#events.length === 0) return this.#events;
 		return this.#events.splice(0);
+	}
+
+	/** The segments that can be read; up to these lengths they do not change. */
+	get segments(): SegmentToVerify[] {
+		return this.#segments.readable;
 	}
 
 	/** Bytes of chunks preserved in a copy's own epoch. */
@@ -150,20 +147,15 @@ export class DiffArea {
 	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#copies.length >= this.#maximumCopies) {
-			throw refused(
-				'too-many-copies',
-				`the volume has ${this.#copies.length} shadow copies, the most it may have; delete one first`,
-			);
-		}
-		if (this.#epochs.isFull)
+		if (this.#copies.length >= this.#maximumCopies) throw tooManyCopies(this.#copies.length);
+		if (this.#chunks.epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();
 		while (!this.#prepared) {
 			try {
-				this.#prepared = this.#segments.create(this.#epochs.nextEpoch);
+				this.#prepared = this.#segments.create(this.#chunks.epochs.nextEpoch);
 			} catch (error) {
-				this.#segments.remove(this.#epochs.nextEpoch);
+				this.#segments.remove(this.#chunks.epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
 					throw noSegment(this.share.directory, error);
 				}
@@ -181,7 +173,7 @@ export class DiffArea {
 		this.#writer = writer;
 		this.#segments.adopt(writer);
 		this.#chunks.beginEpoch(writer.lengthBytes);
-		this.#epochs.setLiving(writer.epoch, true);
+		this.#chunks.epochs.setLiving(writer.epoch, true);
 		this.needed.begin(writer.epoch);
 		const copy = { epoch: writer.epoch, label, fault: null };
 		this.#copies.push(copy);
@@ -280,7 +272,7 @@ export class DiffArea {
 		while (this.#writer) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
 			if (reason === undefined) return;
-			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason);
+			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason, this.#maximumBytes);
 			this.#evictOldest(reason);
 		}
 	}
@@ -301,7 +293,13 @@ export class DiffArea {
 	checkRoom(chunkCount: number): void {
 		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
 		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes))
-			throw storageFull(this.share.directory, 'maximum-size');
+			throw storageFull(this.share.directory, 'maximum-size', this.#maximumBytes);
+	}
+
+	/** To be called before the volume may look otherwise than until now: how it may look while the diff area is open. */
+	noteVolumeStates(states: readonly string[]): void {
+		this.#volumeStates = states;
+		if (this.#copies.length > 0) this.#tryRecordLoss();
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
@@ -354,7 +352,7 @@ export class DiffArea {
 	/** Readers learn that the copies are gone before anything they read changes. */
 	#forget(copies: readonly CatalogCopy[]): void {
 		for (const { epoch } of copies) {
-			this.#epochs.setLiving(epoch, false);
+			this.#chunks.epochs.setLiving(epoch, false);
 			this.needed.forget(epoch);
 		}
 		this.#copies = this.#copies.filter((copy) => !copies.includes(copy));
@@ -383,9 +381,8 @@ export class DiffArea {
 		try {
 			this.#recordLoss();
 		} catch (error) {
-			this.#isRecorded = false;
 			this.#noteUnwritable(error);
-			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#epochs.nextEpoch);
+			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#chunks.epochs.nextEpoch);
 		}
 	}
 
@@ -405,7 +402,7 @@ export class DiffArea {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
 			if (content) this.#chunks.publishAll(firstEpoch + i, content.places);
 		});
-		for (const { epoch } of this.copies) this.#epochs.setLiving(epoch, true);
+		for (const { epoch } of this.copies) this.#chunks.epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;
 		const newest = opened.at(-1)?.content;
 		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
@@ -418,7 +415,7 @@ export class DiffArea {
 	 * one is back, copies read from it first.
 	 */
 	#beginSpareEpoch(): void {
-		const { nextEpoch } = this.#epochs;
+		const { nextEpoch } = this.#chunks.epochs;
 		try {
 			this.#writer = this.#segments.create(nextEpoch);
 		} catch (error) {
@@ -439,11 +436,13 @@ export class DiffArea {
 
 	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {
 		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
-		const { nextEpoch } = this.#epochs;
+		const { nextEpoch } = this.#chunks.epochs;
 		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
+		const volumeStates = volumeStamp === null ? this.#volumeStates : [];
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
-		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp });
+		this.#isRecorded = false;
+		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
 		this.#isRecorded = true;
 	}
 }

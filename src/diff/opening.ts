@@ -27,13 +27,15 @@ export interface OpenedDiffArea {
 
 /**
  * Reads the diff area in a directory, or begins a new one there.
- * Errors: refused `volume-changed`, `volume-resized`; corrupt `catalog-missing`; those of the catalog.
+ * Errors: refused `volume-changed`, `volume-resized`, `storage-lost`, `storage-foreign`; corrupt `catalog-missing`; those
+ * of the catalog.
  */
 export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
 	const { directory, lostBefore = 0 } = options;
 	const events: DiffAreaEvent[] = [];
 	const stored = readCatalog(directory, (fault) => events.push({ kind: 'catalog-restored', fault }));
 	const catalog = catalogFor(options, stored);
+	checkMark(options, stored);
 	checkVolume(catalog, options);
 	makeDirectory(directory);
 	const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
@@ -73,6 +75,21 @@ function changesOf(
 	});
 }
 
+/** Errors: refused `storage-lost`, `storage-foreign` where the volume says that its copies are in another storage. */
+function checkMark({ directory, markedVolumeId }: DiffAreaOptions, stored: StoredCatalog | undefined): void {
+	if (markedVolumeId === undefined || stored?.volumeId === markedVolumeId) return;
+	if (stored) {
+		throw refused(
+			'storage-foreign',
+			`${directory}: is the storage of another volume; say with --storage where the one with this volume's shadow copies is; ${WAY_ON}`,
+		);
+	}
+	throw refused(
+		'storage-lost',
+		`${directory}: the storage with the volume's shadow copies is not there; put it back, or say with --storage where it is; ${WAY_ON}`,
+	);
+}
+
 /** The catalog of a new diff area is durable before its first segment is made. */
 function checkIsNew(directory: string, segments: SegmentStore): void {
 	const [first] = segments.epochsOnDisk();
@@ -102,6 +119,7 @@ function newCatalog(options: DiffAreaOptions): CatalogBody {
 		copies: [],
 		segments: [],
 		volumeStamp: null,
+		volumeStates: [],
 	};
 }
 
@@ -129,13 +147,15 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 	return opened;
 }
 
+/** What tells whether the volume is the one that the copies are of. */
+export type VolumeAsItIs = Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeState'>;
+
 /** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
 export function checkVolume(
-	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp'>,
-	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
+	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeStates'>,
+	{ directory, volumeSizeBytes, volumeStamp, volumeState }: VolumeAsItIs,
 ): void {
 	if (catalog.copies.length === 0) return;
-	const { directory, volumeSizeBytes, volumeStamp } = options;
 	const has = `${directory} has ${catalog.copies.length} shadow copies of it`;
 	if (catalog.volumeSizeBytes !== volumeSizeBytes) {
 		throw refused(
@@ -143,10 +163,22 @@ export function checkVolume(
 			`the volume has ${volumeSizeBytes} bytes, but had ${catalog.volumeSizeBytes}, and ${has}; ${WAY_ON}`,
 		);
 	}
-	if (catalog.volumeStamp !== null && catalog.volumeStamp !== volumeStamp) {
-		throw refused(
-			'volume-changed',
-			`the volume was changed while Noonmark was not in between (it was left at ${catalog.volumeStamp}, now it is at ${volumeStamp}), and ${has}; ${WAY_ON}, --trust keeps them`,
-		);
+	const change = changeSince(catalog, volumeStamp, volumeState);
+	if (change === undefined) return;
+	throw refused(
+		'volume-changed',
+		`the volume was changed while Noonmark was not in between (${change}), and ${has}; ${WAY_ON}, --trust keeps them`,
+	);
+}
+
+function changeSince(
+	{ volumeStamp, volumeStates }: Pick<CatalogBody, 'volumeStamp' | 'volumeStates'>,
+	stamp: string,
+	state: string | undefined,
+): string | undefined {
+	if (volumeStamp !== null) {
+		return volumeStamp === stamp ? undefined : `it was left at ${volumeStamp}, now it is at ${stamp}`;
 	}
+	if (state === undefined || volumeStates.length === 0 || volumeStates.includes(state)) return undefined;
+	return `it was not unmounted in order; its superblock should say "${volumeStates.at(-1)}", but says "${state}"`;
 }

@@ -48,20 +48,20 @@ export function forEachPlace(content: SegmentContent, visit: (place: PreservedCh
 }
 
 /**
- * Reads a segment's records. What lies before `knownDurableBytes` cannot be torn, and its content is not looked at: it may
+ * Reads a segment's records; up to `durableBytes` they are known to be durable, so their content is not looked at: it may
  * have been given back. Errors: those of checkSegmentHeader; corrupt `segment-damaged` where a record is unsound
  * although it was durable, or where an entry names a chunk that the volume does not have.
  */
-export function scanSegment(path: string, identity: SegmentIdentity, knownDurableBytes: number): SegmentContent {
+export function scanSegment(path: string, identity: SegmentIdentity, durableBytes: number): SegmentContent {
 	const fd = openSync(path, 'r');
 	try {
-		return scanRecords(fd, path, identity, knownDurableBytes);
+		return scanRecords(fd, path, identity, durableBytes);
 	} finally {
 		closeSync(fd);
 	}
 }
 
-function scanRecords(fd: number, path: string, identity: SegmentIdentity, knownDurableBytes: number): SegmentContent {
+function scanRecords(fd: number, path: string, identity: SegmentIdentity, knownBytes: number): SegmentContent {
 	const fileBytes = fstatSync(fd).size;
 	const page = Buffer.alloc(PAGE_BYTES);
 	if (fileBytes < PAGE_BYTES) {
@@ -72,7 +72,7 @@ function scanRecords(fd: number, path: string, identity: SegmentIdentity, knownD
 	const records = walkHeads(fd, fileBytes, identity);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
 	const toldBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
-	const durableBytes = Math.max(knownDurableBytes, toldBytes);
+	const durableBytes = Math.max(knownBytes, toldBytes);
 	const isSound = ({ head, atBytes }: RecordAt) =>
 		atBytes < durableBytes || hasSoundContent(fd, head, atBytes + PAGE_BYTES, identity.chunkSizeBytes);
 	const torn = records.findIndex((record) => !isSound(record));

@@ -15,6 +15,7 @@ export class SegmentStore {
 	/** Bytes of segments that were given back, and of places files. */
 	readonly #freed = new Map<number, number>();
 	readonly #places = new Map<number, number>();
+	readonly #unread = new Set<number>();
 
 	constructor(directory: string, identity: Omit<SegmentIdentity, 'epoch'>) {
 		this.#directory = directory;
@@ -24,6 +25,11 @@ export class SegmentStore {
 	/** Lengths in bytes by epoch, of the segments that were opened or created and not removed. */
 	get lengths(): ReadonlyMap<number, number> {
 		return this.#lengths;
+	}
+
+	get readable(): { epoch: number; lengthBytes: number }[] {
+		const all = [...this.#lengths].map(([epoch, lengthBytes]) => ({ epoch, lengthBytes }));
+		return all.filter(({ epoch }) => !this.#unread.has(epoch));
 	}
 
 	get usedBytes(): number {
@@ -86,6 +92,7 @@ export class SegmentStore {
 	/** Takes note of a segment that cannot be read: it counts as long as it was known to be, and stays. */
 	keepUnread(epoch: number, durableBytes: number): void {
 		this.#lengths.set(epoch, durableBytes);
+		this.#unread.add(epoch);
 	}
 
 	/** A new segment, durable, by name too. It counts once `adopt` is called. */
@@ -100,10 +107,14 @@ export class SegmentStore {
 	 * know it. Nothing was preserved in it, for it is durable before its epoch begins. Returns whether it was one.
 	 */
 	dropUnmade(epoch: number, nextEpoch: number): boolean {
-		const path = this.#path(epoch);
-		if (epoch < nextEpoch || statSync(path).size > PAGE_BYTES || hasHeader(path)) return false;
+		if (!this.isUnmade(epoch, nextEpoch)) return false;
 		this.remove(epoch);
 		return true;
+	}
+
+	isUnmade(epoch: number, nextEpoch: number): boolean {
+		const path = this.#path(epoch);
+		return epoch >= nextEpoch && statSync(path).size <= PAGE_BYTES && !hasHeader(path);
 	}
 
 	/** Goes on with a segment behind its sound records. */

@@ -7,15 +7,18 @@ export function isNoSpace(error: unknown): boolean {
 	return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-const WAYS: Readonly<Record<NoRoom, string>> = {
-	'maximum-size': 'has its maximum size; raise it (noonmark resize), or delete shadow copies',
-	'no-space': 'is on a full disk; make room there, or delete shadow copies',
-	'index-full': 'holds more chunks than its index can; delete shadow copies',
-};
+/** The error where the policy protects the copies, and there is no room for more. */
+export function storageFull(directory: string, reason: NoRoom, maximumBytes: number | null) {
+	const why = {
+		'maximum-size': `has its maximum size of ${maximumBytes} bytes; raise it, or delete shadow copies`,
+		'no-space': 'is on a full disk; make room there, or delete shadow copies',
+		'index-full': 'holds more chunks than its index can; delete shadow copies',
+	}[reason];
+	return refused('storage-full', `${directory}: the diff area ${why}`);
+}
 
-/** What a write gets where the policy protects the shadow copies. */
-export const storageFull = (directory: string, reason: NoRoom) =>
-	refused('storage-full', `${directory}: the diff area ${WAYS[reason]}`);
+export const tooManyCopies = (count: number) =>
+	refused('too-many-copies', `the volume has ${count} shadow copies, the most it may have; delete one first`);
 
 export const tooSmall = (usedBytes: number, maximumBytes: number) =>
 	refused(

@@ -1,75 +1,82 @@
 /** The shadow copies in a storage as who may not write to it sees them: nothing is mended, removed or put on record. */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { corrupt } from '../errors.ts';
-import { type CatalogCopy, readCatalog } from './catalog.ts';
-import type { DiffAreaOptions, DiffAreaShare } from './diff-area-types.ts';
-import { checkVolume } from './opening.ts';
+import { corrupt, messageOf } from '../errors.ts';
+import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
+import type { DiffAreaShare } from './diff-area-types.ts';
+import { checkVolume, type VolumeAsItIs } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
 import { forEachPlace, readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
+import { SegmentStore } from './segment-store.ts';
+import type { SegmentToVerify } from './verify.ts';
 
 export interface StoredCopies {
 	readonly share: DiffAreaShare;
-	/** Those that can be read, oldest first, with the bytes kept for their own epochs. */
+	/** Oldest first, with the bytes kept for their own epochs. Those with a fault cannot be read. */
 	readonly copies: readonly (CatalogCopy & { readonly preservedBytes: number })[];
+	readonly segments: readonly SegmentToVerify[];
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 }
 
+/** A segment's content, or why it cannot be had. */
 interface StoredSegment {
-	readonly content: SegmentContent;
+	readonly content: SegmentContent | undefined;
+	readonly fault: string | undefined;
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
 }
 
 /**
  * Reads a storage. The caller holds the image's lock, so that no service writes to either. Undefined where there is no
- * catalog. Errors: refused `volume-changed`, `volume-resized`; those of the catalog. A copy that needs a segment which is
- * damaged, missing or not readable is left out.
+ * catalog. Errors: refused `volume-changed`, `volume-resized`; those of the catalog.
  */
-export function readStoredCopies(
-	options: Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp'>,
-): StoredCopies | undefined {
+export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefined {
 	const { directory } = options;
 	const catalog = readCatalog(directory);
 	if (!catalog) return undefined;
 	checkVolume(catalog, options);
 	const { volumeId, volumeSizeBytes, chunkSizeBytes, copies, nextEpoch } = catalog;
 	const firstEpoch = copies[0]?.epoch ?? nextEpoch;
-	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
-	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
-	const segments = new Map<number, StoredSegment>();
-	let firstReadable = firstEpoch;
-	for (let epoch = firstEpoch; epoch < nextEpoch; epoch++) {
-		const isNewest = epoch === nextEpoch - 1;
-		const segment = attempt(() =>
-			readSegment(directory, { ...identity, epoch }, isNewest, durableBytes.get(epoch) ?? 0),
-		);
-		if (segment) segments.set(epoch, segment);
-		else firstReadable = epoch + 1;
-	}
-	const present = [...segments.values()].reduce((sum, { content }) => sum + content.places.length / 2, 0);
+	const opened = readSegments(directory, catalog, firstEpoch);
+	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
 	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present);
-	for (let epoch = firstEpoch; epoch < nextEpoch; epoch++) {
-		const content = segments.get(epoch)?.content;
+	opened.forEach(({ content }, i) => {
+		const epoch = firstEpoch + i;
 		chunks.beginEpoch(content?.lengthBytes ?? 0);
 		if (content) forEachPlace(content, (place) => chunks.publish(place.chunkIndex, { epoch, ...place }));
-	}
-	const readable = copies.filter(({ epoch }) => epoch >= firstReadable);
-	for (const { epoch } of readable) chunks.epochs.setLiving(epoch, true);
+	});
+	const stored = copies.map((copy) => {
+		const later = opened.slice(copy.epoch - firstEpoch);
+		const fault = later.find(({ content }) => content === undefined)?.fault ?? null;
+		return { ...copy, fault, preservedBytes: Math.max(0, later[0]!.usedBytes - PAGE_BYTES) };
+	});
+	for (const { epoch, fault } of stored) if (fault === null) chunks.epochs.setLiving(epoch, true);
 	const { index, epochs } = chunks;
-	const sum = (of: (segment: StoredSegment) => number) =>
-		[...segments.values()].reduce((total, segment) => total + of(segment), 0);
 	return {
 		share: { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index: index.share, epochs: epochs.share },
-		copies: readable.map((copy) => ({
-			...copy,
-			preservedBytes: segments.get(copy.epoch)!.usedBytes - PAGE_BYTES,
-		})),
-		usedBytes: sum(({ usedBytes }) => usedBytes),
-		allocatedBytes: sum(({ allocatedBytes }) => allocatedBytes),
+		copies: stored,
+		segments: opened.flatMap(({ content }, i) =>
+			content ? [{ epoch: firstEpoch + i, lengthBytes: content.lengthBytes }] : [],
+		),
+		usedBytes: opened.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
+		allocatedBytes: opened.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
 	};
+}
+
+/** Without gaps from the first epoch on; one that a crash left unfinished may hold chunks of the others. */
+function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: number): StoredSegment[] {
+	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
+	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
+	const store = new SegmentStore(directory, identity);
+	const onDisk = store.epochsOnDisk().filter((epoch) => !store.isUnmade(epoch, nextEpoch));
+	const newestEpoch = Math.max(nextEpoch - 1, ...onDisk);
+	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
+	return Array.from({ length: newestEpoch + 1 - firstEpoch }, (_, i) => {
+		const epoch = firstEpoch + i;
+		return readSegment(directory, { ...identity, epoch }, epoch === newestEpoch, durableBytes.get(epoch) ?? 0);
+	});
 }
 
 function readSegment(
@@ -80,20 +87,17 @@ function readSegment(
 ): StoredSegment {
 	const { epoch } = identity;
 	const path = join(directory, segmentFileName(epoch));
-	const { size, blocks } = statSync(path);
-	const known = isNewest ? undefined : readPlaces(join(directory, placesFileName(epoch)), epoch, size);
-	const content = known ?? scanSegment(path, identity, durableBytes);
-	if (content.lengthBytes < durableBytes) {
-		throw corrupt('segment-damaged', `${path}: is sound up to byte ${content.lengthBytes} of ${durableBytes}`);
-	}
-	// Less than its length where space was given back.
-	return { content, usedBytes: Math.min(content.lengthBytes, blocks * 512), allocatedBytes: blocks * 512 };
-}
-
-function attempt<T>(action: () => T): T | undefined {
 	try {
-		return action();
-	} catch {
-		return undefined;
+		const { size, blocks } = statSync(path);
+		const known = isNewest ? undefined : readPlaces(join(directory, placesFileName(epoch)), epoch, size);
+		const content = known ?? scanSegment(path, identity, durableBytes);
+		if (content.lengthBytes < durableBytes) {
+			throw corrupt('segment-damaged', `${path}: is sound up to byte ${content.lengthBytes} of ${durableBytes}`);
+		}
+		const allocatedBytes = blocks * 512;
+		// Less than its length where space was given back.
+		return { content, fault: undefined, usedBytes: Math.min(content.lengthBytes, allocatedBytes), allocatedBytes };
+	} catch (error) {
+		return { content: undefined, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 };
 	}
 }

@@ -148,33 +148,34 @@ export class ExtentTree {
 	}
 }
 
+/** Arrays of the size they need: one that grows makes room for 17 at first, and most files have one extent. */
 type Entries = Pick<Node, 'fileBlocks' | 'lengths' | 'targets' | 'starts'>;
 
 function decodeIndex(bytes: Buffer, count: number): Entries {
 	const { at } = extentIndexLayout;
-	const fileBlocks: number[] = [];
-	const targets: number[] = [];
+	const fileBlocks = new Array<number>(count);
+	const targets = new Array<number>(count);
 	for (let i = 0, entry = HEADER_BYTES; i < count; i++, entry += ENTRY_BYTES) {
-		fileBlocks.push(bytes.readUInt32LE(entry + at.fileBlock));
-		targets.push(bytes.readUInt32LE(entry + at.childLow) + bytes.readUInt16LE(entry + at.childHigh) * 2 ** 32);
+		fileBlocks[i] = bytes.readUInt32LE(entry + at.fileBlock);
+		targets[i] = bytes.readUInt32LE(entry + at.childLow) + bytes.readUInt16LE(entry + at.childHigh) * 2 ** 32;
 	}
 	return { fileBlocks, lengths: [], targets, starts: targets };
 }
 
 function decodeLeaf(bytes: Buffer, count: number): Entries {
 	const { at } = extentLayout;
-	const fileBlocks: number[] = [];
-	const lengths: number[] = [];
-	const targets: number[] = [];
-	const starts: number[] = [];
+	const fileBlocks = new Array<number>(count);
+	const lengths = new Array<number>(count);
+	const targets = new Array<number>(count);
+	const starts = new Array<number>(count);
 	for (let i = 0, entry = HEADER_BYTES; i < count; i++, entry += ENTRY_BYTES) {
 		const length = bytes.readUInt16LE(entry + at.length);
 		const isUnwritten = length > MAX_WRITTEN_EXTENT_BLOCKS;
 		const start = bytes.readUInt32LE(entry + at.startLow) + bytes.readUInt16LE(entry + at.startHigh) * 2 ** 32;
-		fileBlocks.push(bytes.readUInt32LE(entry + at.fileBlock));
-		lengths.push(isUnwritten ? length - MAX_WRITTEN_EXTENT_BLOCKS : length);
-		targets.push(isUnwritten ? 0 : start);
-		starts.push(start);
+		fileBlocks[i] = bytes.readUInt32LE(entry + at.fileBlock);
+		lengths[i] = isUnwritten ? length - MAX_WRITTEN_EXTENT_BLOCKS : length;
+		targets[i] = isUnwritten ? 0 : start;
+		starts[i] = start;
 	}
 	return { fileBlocks, lengths, targets, starts };
 }

@@ -6,7 +6,6 @@
  * counts are those that were logged (of directories, those that follow from the names), devices and short symbolic links
  * keep what their inode holds. The times of directories are not logged: they are those of the last transaction.
  */
-
 import type { BlockDevice } from '../block/device.ts';
 import { LineCache } from '../block/line-cache.ts';
 import { corrupt, NoonmarkError, unsupported } from '../errors.ts';
@@ -44,6 +43,8 @@ const CACHE_BYTES = 4 << 20;
 /** What an inode has room for. */
 const ROOT_ENTRIES = 4;
 const MAX_LINKS = 0xffff;
+/** With an index, a name takes three. */
+const MAX_BLOCKS_READ = 1 << 18;
 
 /** The volume with the fast commits carried out. */
 export interface Edits {
@@ -70,6 +71,19 @@ interface EditedInode extends Patch {
 	readonly isNew: boolean;
 }
 
+/** Every name is looked up: a damaged volume could make each of many records read a whole huge directory. */
+class BoundedReader extends BlockReader {
+	#left = MAX_BLOCKS_READ;
+
+	override metadata(block: number, what: string, owner: number): Buffer {
+		if (this.#left-- > 0) return super.metadata(block, what, owner);
+		throw unsupported(
+			'fast-commit-size',
+			`journal: its fast commits take more than ${MAX_BLOCKS_READ} blocks of directories to be carried out; mount the volume once`,
+		);
+	}
+}
+
 class Editor {
 	readonly #device: BlockDevice;
 	readonly #superblock: Superblock;
@@ -84,26 +98,26 @@ class Editor {
 	constructor(device: BlockDevice, superblock: Superblock) {
 		this.#device = device;
 		this.#superblock = superblock;
-		this.#blocks = new BlockReader(superblock, device, { cache: new LineCache(CACHE_BYTES) });
+		this.#blocks = new BoundedReader(superblock, device, { cache: new LineCache(CACHE_BYTES) });
 		this.#groups = new GroupDescriptors(this.#blocks);
 		this.#stored = new Directories(this.#blocks, new FileBlocks(this.#blocks));
 	}
 
 	/** Ranges belong to the inode that is logged after them: there may be another file of that number before it. */
 	apply(commit: FastCommit): void {
-		let ranges: RangeRecord[] = [];
-		const setRanges = (isWanted: (range: RangeRecord) => boolean) => {
-			for (const range of ranges.filter(isWanted)) this.#rangesOf(range.inode).set(range);
-			ranges = ranges.filter((range) => !isWanted(range));
+		const ranges = new Map<number, RangeRecord[]>();
+		const setRanges = (inode: number) => {
+			for (const range of ranges.get(inode) ?? []) this.#rangesOf(inode).set(range);
+			ranges.delete(inode);
 		};
 		for (const record of commit) {
 			switch (record.kind) {
 				case 'map':
-					ranges.push(record);
+					if (!ranges.get(record.inode)?.push(record)) ranges.set(record.inode, [record]);
 					break;
 				case 'inode':
 					this.#setInode(record);
-					setRanges(({ inode }) => inode === record.inode);
+					setRanges(record.inode);
 					break;
 				case 'link':
 					this.#link(record);
@@ -112,7 +126,7 @@ class Editor {
 					this.#unlink(record);
 			}
 		}
-		setRanges(() => true);
+		for (const inode of ranges.keys()) setRanges(inode);
 	}
 
 	finish(): Edits {

@@ -21,8 +21,10 @@ export const superblockLayout = struct('superblock', 1024, {
 	inodesPerGroup: u32le(0x28), // s_inodes_per_group
 	mountTimeSec: u32le(0x2c), // s_mtime
 	writeTimeSec: u32le(0x30), // s_wtime
+	mountCount: u16le(0x34), // s_mnt_count
 	magic: u16le(0x38), // s_magic
 	state: u16le(0x3a), // s_state
+	checkTimeSec: u32le(0x40), // s_lastcheck
 	creatorOs: u32le(0x48), // s_creator_os
 	revision: u32le(0x4c), // s_rev_level
 	firstInode: u32le(0x54), // s_first_ino

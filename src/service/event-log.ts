@@ -8,6 +8,7 @@ import { messageOf } from '../errors.ts';
 const log = createDebug('noonmark:service:events');
 
 const KEPT_MAX = 1000;
+const LATEST_MAX = 20;
 /** The file is cut back to the last KEPT_MAX events whenever it has grown to this many. */
 const FILE_EVENTS_MAX = 2 * KEPT_MAX;
 
@@ -31,6 +32,11 @@ export class EventLog {
 	/** The last 1000 events, oldest first. */
 	get all(): readonly VolumeEvent[] {
 		return this.#all;
+	}
+
+	/** The last few of them, for a status. */
+	get latest(): readonly VolumeEvent[] {
+		return this.#all.slice(-LATEST_MAX);
 	}
 
 	/**
@@ -82,7 +88,7 @@ function attempt<T>(action: () => T): T | undefined {
 	}
 }
 
-const eventsPath = (storage: string) => join(storage, 'events.jsonl');
+export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
 
 const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;
 

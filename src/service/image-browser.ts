@@ -11,13 +11,13 @@ import type {
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
+	VerifyNews,
 	VolumeEvent,
 } from '../control/messages.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
-import { refused } from '../errors.ts';
+import { corrupt, missing, refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
-import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockShared } from '../system/libc.ts';
 import { copyReport, selectCopies } from './copy-report.ts';
 import { CopyStates } from './copy-states.ts';
@@ -29,6 +29,8 @@ import { mountUsers, namesOf } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { type ServedTree, serveTree } from './served-tree.ts';
+import { storedAsProvided } from './stored-provider.ts';
+import { verifyOrder, verifyProvided } from './verify.ts';
 import type { Surroundings } from './volume-service.ts';
 import { volumeStamp } from './volume-stamp.ts';
 
@@ -54,8 +56,8 @@ export class ImageBrowser implements MountedVolume {
 		const device = openShared(image);
 		try {
 			const stored = readStorage(paths, device.sizeBytes, events);
-			const provided = providedCopies(image, stored);
-			const copies = [presentState(image, nowMs()), ...provided.map(browsable)];
+			const provided = stored ? storedAsProvided(image, stored) : [];
+			const copies = [presentState(image, nowMs()), ...provided.filter(({ fault }) => fault === null).map(browsable)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
 			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
 			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
@@ -77,7 +79,7 @@ export class ImageBrowser implements MountedVolume {
 			frozen: false,
 			readOnly: true,
 		};
-		return { volume, storage: await this.storage(), events: this.#parts.events.all.slice(-20) };
+		return { volume, storage: await this.storage(), events: this.#parts.events.latest };
 	}
 
 	async storage(): Promise<StorageReport> {
@@ -93,7 +95,8 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		const [{ device, fault }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
+		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
 		return inspectCopy({ device, selection });
 	}
 
@@ -111,6 +114,17 @@ export class ImageBrowser implements MountedVolume {
 
 	#isReadOnly() {
 		return refused('read-only', `${this.#parts.paths.image}: is mounted to look at only; root can mount it for use`);
+	}
+
+	async verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
+		const { paths, stored, copies } = this.#parts;
+		if (!stored) throw missing('no-such-storage', `${paths.image}: there is no storage here that you can read`);
+		const order = verifyOrder(paths.image, stored.share, stored.segments, copies);
+		return verifyProvided(order, copies, gone);
+	}
+
+	async repair(): Promise<never> {
+		throw this.#isReadOnly();
 	}
 
 	events(): readonly VolumeEvent[] {
@@ -158,9 +172,10 @@ function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, e
 		accessSync(join(storage, 'catalog'), constants.R_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
-		if (code !== 'ENOENT')
+		if (code !== 'ENOENT') {
 			events.note('storage-unreadable', code!, `${storage} cannot be read: its shadow copies are not shown`);
-		return undefined;
+			return undefined;
+		}
 	}
 	return readStoredCopies({ directory: storage, volumeSizeBytes, volumeStamp: volumeStamp(image) });
 }
@@ -172,15 +187,6 @@ function openShared(image: string): FileDevice {
 	device.close();
 	throw refused('image-in-use', `${image}: is in use by another process that holds its lock`);
 }
-
-const providedCopies = (volumePath: string, stored: StoredCopies | undefined): ProvidedCopy[] =>
-	stored?.copies.map(({ epoch, label, preservedBytes }) => ({
-		copy: label as ShadowCopy,
-		number: epoch,
-		preservedBytes,
-		fault: null,
-		device: { kind: 'diff-area', volumePath, diffArea: stored.share, epoch },
-	})) ?? [];
 
 const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
 	...{ number, device },

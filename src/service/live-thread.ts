@@ -14,6 +14,8 @@ import { runSession } from '../fuse/session.ts';
 import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
 import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
+import { superblockState, WatchedVolume } from './superblock-watch.ts';
+import { ImageMark } from './volume-mark.ts';
 import { durableVolumeStamp, volumeStamp } from './volume-stamp.ts';
 
 const DRAIN_RETRY_MS = 1000;
@@ -29,12 +31,25 @@ function open() {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
 	const stamp = volumeStamp(setup.imagePath);
-	const diffArea = DiffArea.open({ ...setup.storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: stamp });
-	return { volume, stamp, diffArea, live: new LiveVolume(volume, diffArea, () => performance.now()) };
+	const mark = new ImageMark(setup.imagePath);
+	const diffArea = DiffArea.open({
+		...setup.storage,
+		volumeSizeBytes: volume.sizeBytes,
+		volumeStamp: stamp,
+		volumeState: superblockState(volume),
+		...(mark.value && { markedVolumeId: mark.value.volumeId, lostBefore: mark.value.lostBefore }),
+		onUnrecordedLoss: (lostBefore) => mark.set({ volumeId: diffArea.share.volumeId, lostBefore }),
+	});
+	const keepMark = () => {
+		const { volumeId } = diffArea.share;
+		if (!setup.readOnly) mark.set(diffArea.allCopies.length > 0 ? { volumeId, lostBefore: 0 } : undefined);
+	};
+	keepMark();
+	return { volume, stamp, diffArea, mark, keepMark, live: new LiveVolume(volume, diffArea, () => performance.now()) };
 }
 
 /** Serves the mount until it is unmounted, then closes everything in order. */
-function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseFd: number): void {
+function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typeof open>, fuseFd: number): void {
 	becomeIoFlusher();
 	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
 	let heldUntilMs = 0;
@@ -45,6 +60,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 		switch (order.kind) {
 			case 'prepareCommit':
 				live.flush();
+				mark.set({ volumeId: diffArea.share.volumeId, lostBefore: 0 });
 				return diffArea.prepareCommit();
 			case 'hold':
 				live.drain();
@@ -70,6 +86,8 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 				return diffArea.delete(order.epoch);
 			case 'resize':
 				return diffArea.resize(order.maximumBytes);
+			case 'segments':
+				return diffArea.segments;
 			case 'copies':
 				return diffArea.allCopies.map(
 					(copy, i): CopyInDiffArea => ({
@@ -119,7 +137,8 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 		}
 	};
 
-	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : live;
+	const watched = new WatchedVolume(live, (states) => diffArea.noteVolumeStates(states));
+	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : watched;
 	const file = new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
 	runSession({
 		fd: fuseFd,
@@ -129,6 +148,7 @@ function serve({ volume, stamp, diffArea, live }: ReturnType<typeof open>, fuseF
 		log: (message, error) => log('%s: %s', message, messageOf(error)),
 	});
 	live.flush();
+	keepMark();
 	try {
 		diffArea.close(setup.readOnly ? stamp : durableVolumeStamp(setup.imagePath));
 	} catch (error) {

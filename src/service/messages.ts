@@ -27,7 +27,7 @@ export type LiveThreadNews =
 	| { readonly kind: 'events'; readonly events: readonly DiffAreaEvent[] };
 
 export type LiveOrder =
-	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'storage' }
+	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'segments' | 'storage' }
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
 	| { readonly kind: 'delete'; readonly epoch: number }

@@ -2,19 +2,35 @@
  * What a mount is about to do, checked before anything is changed: every path made absolute and free of symbolic
  * links, nothing inside anything else that it would hide or feed back into.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import {
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	realpathSync,
+	rmdirSync,
+	rmSync,
+	statSync,
+	unlinkSync,
+	writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import createDebug from 'debug';
 import type { MaximumSize } from '../control/messages.ts';
 import type { StoragePolicy } from '../diff/diff-area-types.ts';
-import { missing, refused } from '../errors.ts';
+import { discardStorage } from '../diff/repair.ts';
+import { messageOf, missing, refused } from '../errors.ts';
 import { checkTransport, type Transport } from '../fuse/transport.ts';
 import { findMount } from '../system/mountinfo.ts';
+import { eventsPath } from './event-log.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
 
 export { COPIES_MAX } from '../diff/diff-area-types.ts';
 export { TRANSPORTS } from '../fuse/transport.ts';
+
+const log = createDebug('noonmark:service:plan');
 
 export interface MountRequest {
 	readonly image: string;
@@ -39,6 +55,8 @@ type MountOptions = Omit<MountRequest, 'image' | 'mountpoint' | 'data' | 'live' 
 
 export interface MountPlan extends MountOptions {
 	readonly paths: VolumePaths;
+	/** What was made for it: the storage, the file for the live device. */
+	readonly made: readonly string[];
 }
 
 /** The plan of a mount with a live device. */
@@ -74,13 +92,27 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 		checkNesting(paths);
 		if (request.storage !== undefined && !existsSync(join(storage, 'catalog')))
 			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
-		return { paths, ...options };
+		return { paths, made: [], ...options };
 	}
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
+	const made = [storage, live].filter((path) => !existsSync(path));
 	mkdirSync(storage, { recursive: true, mode: 0o700 });
 	makeLiveFile(live);
-	return { paths, ...options };
+	return { paths, made, ...options };
+}
+
+/** After a mount that failed: nothing of what was made for it stays, unless something is in it. */
+export function undoPlan({ paths: { storage, live }, made }: MountPlan): void {
+	try {
+		if (live !== null && made.includes(live)) unlinkSync(live);
+		if (!made.includes(storage)) return;
+		discardStorage(storage);
+		rmSync(eventsPath(storage), { force: true });
+		rmdirSync(storage);
+	} catch (error) {
+		log('%s: %s', storage, messageOf(error));
+	}
 }
 
 /** Errors: refused `image-in-use` with who uses the image. */

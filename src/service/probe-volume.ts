@@ -2,7 +2,7 @@ import createDebug from 'debug';
 import type { BlockDevice } from '../block/device.ts';
 import { LineCache } from '../block/line-cache.ts';
 import { readPartitionTable } from '../block/partition-table.ts';
-import { NoonmarkError, refused, unsupported } from '../errors.ts';
+import { messageOf, NoonmarkError, refused, unsupported } from '../errors.ts';
 import { BlockReader } from '../ext/block-reader.ts';
 import { readSuperblock } from '../ext/filesystem.ts';
 import { readMultiMount } from '../ext/multi-mount.ts';
@@ -32,9 +32,13 @@ const MMP_CACHE_BYTES = 1 << 16;
 
 /** Copies of a volume that another host writes would be worth nothing, but a crash leaves the same trace: no refusal. */
 function warnOfOtherHosts(device: BlockDevice, superblock: Superblock, path: string): void {
-	const user = readMultiMount(new BlockReader(superblock, device, { cache: new LineCache(MMP_CACHE_BYTES) }));
-	if (!user || user.state === 'clean') return;
-	log('%s: its MMP block is %s, by host %s: another host may be writing it', path, user.state, user.host);
+	try {
+		const user = readMultiMount(new BlockReader(superblock, device, { cache: new LineCache(MMP_CACHE_BYTES) }));
+		if (!user || user.state === 'clean') return;
+		log('%s: its MMP block is %s, by host %s: another host may be writing it', path, user.state, user.host);
+	} catch (error) {
+		log('%s: its MMP block cannot be read: %s', path, messageOf(error));
+	}
 }
 
 function notExt(device: BlockDevice, path: string): NoonmarkError {

@@ -5,7 +5,7 @@ import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
 import { ioError, NoonmarkError, refused } from '../errors.ts';
 import { ImageBrowser } from './image-browser.ts';
-import { hasLiveDevice, type MountRequest, planMount } from './mount-plan.ts';
+import { hasLiveDevice, type MountPlan, type MountRequest, planMount, undoPlan } from './mount-plan.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { probeVolume } from './probe-volume.ts';
 import {
@@ -35,7 +35,7 @@ export async function runService(
 	await cleanUpStaleMounts([image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath));
 	const plan = await planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
-	const imageSizeBytes = probe(plan.paths.image);
+	const imageSizeBytes = probeOrUndo(plan);
 	const directory = makeVolumeDirectory(plan.paths.image);
 	register(directory, {
 		...plan.paths,
@@ -44,6 +44,7 @@ export async function runService(
 		processStamp: processStamp(process.pid),
 	});
 	let server: Server | undefined;
+	let isReady = false;
 	try {
 		const service = hasLiveDevice(plan)
 			? await VolumeService.start(plan, imageSizeBytes, surroundings)
@@ -56,10 +57,21 @@ export async function runService(
 			}),
 		);
 		onReady(await service.status());
+		isReady = true;
 		await ended.promise;
 	} finally {
 		server?.close();
 		unregister(directory);
+		if (!isReady) undoPlan(plan);
+	}
+}
+
+function probeOrUndo(plan: MountPlan): number {
+	try {
+		return probe(plan.paths.image);
+	} catch (error) {
+		undoPlan(plan);
+		throw error;
 	}
 }
 
@@ -113,6 +125,10 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 			return service.delete(request.which);
 		case 'resize':
 			return service.resize(request.maximumSize);
+		case 'verify':
+			return service.verify(conversation.gone);
+		case 'repair':
+			return service.repair(conversation.gone);
 		case 'inspect':
 			return service.inspect(request.copy, request.selection);
 		case 'unmount': {

@@ -18,7 +18,7 @@ import {
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
-import { missing, refused } from '../errors.ts';
+import { missing, NoonmarkError, refused } from '../errors.ts';
 import { isWithin } from './mount-users.ts';
 
 /** Absolute paths without symbolic links. */
@@ -190,6 +190,16 @@ const longestPlace = ({ volume }: RegisteredVolume, path: string) =>
 			.filter((place) => isWithin(path, place))
 			.map((place) => place.length),
 	);
+
+/** As findVolume; undefined where TARGET belongs to no mounted volume. */
+export async function findRunningVolume(target: string): Promise<RegisteredVolume | undefined> {
+	try {
+		return await findVolume(target);
+	} catch (error) {
+		if (error instanceof NoonmarkError && error.code === 'no-such-volume') return undefined;
+		throw error;
+	}
+}
 
 /** The path without symbolic links, as far as it can be told. */
 export function absolutePath(target: string): string {

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import createDebug from 'debug';
 import type { DiffAreaEvent, DiffAreaShare } from '../diff/diff-area-types.ts';
+import type { SegmentToVerify } from '../diff/verify.ts';
 import { errorFromPlain, messageOf } from '../errors.ts';
 import type { RemoteDiffArea } from '../providers/system.ts';
 import { Mailbox } from './mailbox.ts';
@@ -77,6 +78,11 @@ export class LiveThread implements RemoteDiffArea {
 
 	copies(): Promise<CopyInDiffArea[]> {
 		return this.#thread.mailbox.send({ kind: 'copies' });
+	}
+
+	/** The segments with their durable lengths. */
+	segments(): Promise<SegmentToVerify[]> {
+		return this.#thread.mailbox.send({ kind: 'segments' });
 	}
 
 	storage(): Promise<StorageUse> {

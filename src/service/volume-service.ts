@@ -12,6 +12,7 @@ import type {
 	ShadowCopyReport,
 	StatusReport,
 	StorageReport,
+	VerifyNews,
 	VolumeEvent,
 	VolumeReport,
 } from '../control/messages.ts';
@@ -35,10 +36,9 @@ import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
+import { verifyOrder, verifyProvided } from './verify.ts';
 
 const log = createDebug('noonmark:service');
-
-const STATUS_EVENTS_MAX = 20;
 
 /** What a service may not find out by itself: the time, and ids that nobody else has. */
 export interface Surroundings {
@@ -204,7 +204,35 @@ export class VolumeService implements MountedVolume {
 			frozen: this.#coordinator.frozen,
 			readOnly: this.readOnly,
 		};
-		return { volume, storage: await this.storage(), events: this.#events.all.slice(-STATUS_EVENTS_MAX) };
+		return { volume, storage: await this.storage(), events: this.#events.latest };
+	}
+
+	async verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
+		const copies = await this.#provider.copies();
+		const { thread } = this.#live;
+		return verifyProvided(
+			verifyOrder(this.paths.image, thread.diffArea, await thread.segments(), copies),
+			copies,
+			gone,
+		);
+	}
+
+	async repair(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
+		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
+		return this.#repair(gone);
+	}
+
+	async *#repair(gone: AbortSignal): AsyncGenerator<VerifyNews> {
+		for await (const news of await this.verify(gone)) {
+			if ('progress' in news) {
+				yield news;
+				continue;
+			}
+			const damaged = news.copies.filter(({ state }) => state !== 'sound');
+			for (const { id } of damaged) await this.#provider.delete(id);
+			await this.showCopies();
+			yield { copies: damaged };
+		}
 	}
 
 	events(): readonly VolumeEvent[] {

@@ -43,6 +43,13 @@ const cFallocate = bind<[number, number, number, number]>(
 );
 const cMemmove = bind<[Uint8Array, Uint8Array, number]>('intptr_t memmove(void *to, const void *from, size_t count)');
 const cMadvise = bind<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
+const cGetXattr = bind<[string, string, Uint8Array, number]>(
+	'intptr_t getxattr(const char *path, const char *name, void *value, size_t size)',
+);
+const cSetXattr = bind<[string, string, Uint8Array, number, number]>(
+	'int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
+);
+const cRemoveXattr = bind<[string, string]>('int removexattr(const char *path, const char *name)');
 const cFlock = bind<[number, number]>('int flock(int fd, int operation)');
 const cSocketpair = bind<[number, number, number, Uint8Array]>(
 	'int socketpair(int domain, int type, int protocol, void *fds)',
@@ -142,6 +149,27 @@ export function fallocate(fd: number, mode: number, byteOffset: number, lengthBy
 }
 
 const LOCK_SH = 1;
+const XATTR_BYTES_MAX = 65536;
+
+/** The value of an extended attribute; undefined where the file has none of that name. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+	const value = Buffer.alloc(XATTR_BYTES_MAX);
+	const length = Number(cGetXattr(path, name, value, value.length));
+	if (length >= 0) return Buffer.from(value.subarray(0, length));
+	if (load().koffi.errno() === constants.errno.ENODATA) return undefined;
+	throw new SystemError(`getxattr ${name} of ${path}`, load().koffi.errno());
+}
+
+export function setXattr(path: string, name: string, value: Uint8Array): void {
+	check(`setxattr ${name} of ${path}`, cSetXattr(path, name, value, value.length, 0));
+}
+
+/** Where there is none, nothing happens. */
+export function removeXattr(path: string, name: string): void {
+	if (cRemoveXattr(path, name) < 0 && load().koffi.errno() !== constants.errno.ENODATA)
+		throw new SystemError(`removexattr ${name} of ${path}`, load().koffi.errno());
+}
+
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 

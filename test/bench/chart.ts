@@ -16,7 +16,7 @@ export function ratioChart(comparisons: readonly Comparison[]): string {
 		const peer = median(series.at(-1)!.figures);
 		parts.push(text(LABEL_WIDTH - 8, y + 9, `${state}: ${work}`, 'end'));
 		for (const { subject, figures } of series.slice(0, -1)) {
-			const ratio = median(figures) / peer;
+			const ratio = median(figures) / peer || 0; // nothing where one of the two failed
 			const width = (Math.min(ratio, 2) * BAR_WIDTH) / 2;
 			parts.push(rectangle(LABEL_WIDTH, y, width, BAR_HEIGHT - 1, colourOf(subjects, subject)));
 			parts.push(text(LABEL_WIDTH + width + 4, y + 9, ratio.toFixed(2)));

@@ -31,6 +31,8 @@ export interface Work {
 export interface Series {
 	readonly subject: string;
 	readonly figures: number[];
+	/** Why there are no more figures: it failed, or took too long. */
+	failure?: string;
 	/** Of the process that serves it. */
 	readonly cpuSeconds: number[];
 	readonly peakBytes: number[];
@@ -48,7 +50,7 @@ export interface Comparison {
 
 /**
  * Lets every subject do the work in turns, each repetition beginning with another one. `dropCaches`, where it is given, is
- * called before each measurement.
+ * called before each measurement. A subject that fails at a work is left out of it from then on.
  */
 export async function compare(
 	state: string,
@@ -62,7 +64,12 @@ export async function compare(
 	for (let repetition = 0; repetition < repetitions; repetition++) {
 		for (let turn = 0; turn < subjects.length; turn++) {
 			const i = (repetition + turn) % subjects.length;
-			await measureOnce(work, subjects[i]!, series[i]!, dropCaches);
+			if (series[i]!.failure !== undefined) continue;
+			try {
+				await measureOnce(work, subjects[i]!, series[i]!, dropCaches);
+			} catch (error) {
+				series[i]!.failure = (error as Error).message;
+			}
 		}
 	}
 	return { state, work: work.name, unit: work.unit, series };
@@ -120,7 +127,9 @@ class ProcessMeter {
 /** Clean pages, directory entries and inodes, of the whole machine. Needs root. */
 export const dropCaches = () => shell('echo 3 > /proc/sys/vm/drop_caches');
 
+/** NaN where there are none. */
 export const median = (values: readonly number[]): number => {
+	if (values.length === 0) return Number.NaN;
 	const sorted = [...values].sort((a, b) => a - b);
 	const middle = sorted.length >> 1;
 	return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

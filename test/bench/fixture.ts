@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { withKernelMount } from '../../images/kernel-mount.ts';
 import { runOk, shell } from '../helpers/run.ts';
+import { withMount } from './peers.ts';
+import type { Workshop } from './workshop.ts';
 
 export interface Sizes {
 	readonly directories: number;
@@ -55,10 +56,10 @@ export const NODE_MODULES = join(import.meta.dirname, '..', '..', '..', 'node_mo
  * Makes an ext4 image that holds `tree`, `huge`, `big`, and in `source` what npm installed for this project, without the
  * programs: a tree of source text.
  */
-export async function buildImage(image: string, sizes: Sizes): Promise<void> {
+export async function buildImage(workshop: Workshop, image: string, sizes: Sizes): Promise<void> {
 	await shell('truncate -s 4G "$1"; mke2fs -q -t ext4 -E lazy_itable_init=0 "$1"', [image]);
 	const counts = [sizes.directories, sizes.files, sizes.hugeDirectoryFiles, sizes.bigFileMib].map(String);
-	await withKernelMount(image, 'rw', async (root) => {
+	await withMount(workshop, image, 'rw', async (root) => {
 		await runOk('python3', ['-c', POPULATE, root, ...counts], { timeoutMs: 300_000 });
 		await shell('rsync -a --max-size=1M --exclude=.bin "$1/" "$2/source/"', [NODE_MODULES, root]);
 	});

@@ -21,7 +21,7 @@ const comparisons: Comparison[] = [];
 
 await inWorkshop(async (workshop) => {
 	const image = workshop.path('disk.img');
-	await buildImage(image, sizes);
+	await buildImage(workshop, image, sizes);
 	printIntroduction(settings.repetitions, missingPeers(/./));
 	await benchReading(workshop, image);
 	await benchUnderWrites(workshop, image);

@@ -71,6 +71,7 @@ function build(directory: string): void {
 		copies: epochs.map((epoch) => ({ epoch, label: null, fault: null })),
 		segments: epochs.map((epoch, i) => ({ epoch, durableBytes: lengths[i]! })),
 		volumeStamp: null,
+		volumeStates: [],
 	});
 }
 

@@ -50,6 +50,23 @@ export async function mountKernel(workshop: Workshop, image: string, name: strin
 	return { name: KERNEL, root };
 }
 
+/** Mounts an image with the kernel's own driver for as long as `action` takes. */
+export async function withMount(
+	workshop: Workshop,
+	image: string,
+	options: string,
+	action: (root: string) => Promise<unknown>,
+): Promise<void> {
+	const root = workshop.emptyDirectory('being-filled');
+	await runOk('mount', ['-o', `loop,${options}`, image, root]);
+	const unmountOnce = workshop.atEnd(() => unmount(root));
+	try {
+		await action(root);
+	} finally {
+		await unmountOnce();
+	}
+}
+
 /** Every peer that is installed, read-only on the image; the kernel's driver, which the ratios are against, is the last. */
 export async function mountPeers(workshop: Workshop, image: string): Promise<Subject[]> {
 	const kernel = await mountKernel(workshop, image, 'kernel', 'ro,noload');

@@ -21,6 +21,7 @@ const COMPARISON: Comparison = {
 	series: [
 		series('Noonmark', [900, 1100, 1000], { cpuSeconds: [0.2, 0.4, 0.3], peakBytes: [50 << 20, 70 << 20, 60 << 20] }),
 		series('<peer>', [12.345, 10, 11], { diffAreaRatio: [1.5] }),
+		{ ...series('slow', []), failure: 'timeout: exit 124\nmore' },
 		series('kernel', [500, 400, 450]),
 	],
 };
@@ -32,6 +33,7 @@ test('the table shows medians, spread, ratios to the last subject, and what was 
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | one copy | find & stat | Noonmark | 1000 entries/s | 900–1100 | 2.22 | 0.30 | 70 |  |
 | one copy | find & stat | <peer> | 11 entries/s | 10–12.3 | 0.02 |  |  | 1.50 B/B |
+| one copy | find & stat | slow | failed: timeout: exit 124 |  |  |  |  |  |
 | one copy | find & stat | kernel | 450 entries/s | 400–500 | 1.00 |  |  |  |
 `,
 	);

@@ -36,18 +36,17 @@ export function printIntroduction(repetitions: number, missing: readonly string[
 export function tableRows({ state, work, unit, series }: Comparison): string {
 	const peer = median(series.at(-1)!.figures);
 	return series
-		.map((one) =>
-			tableLine([
-				state,
-				work,
-				one.subject,
-				`${round(median(one.figures))} ${unit}`,
-				`${round(Math.min(...one.figures))}–${round(Math.max(...one.figures))}`,
-				(median(one.figures) / peer).toFixed(2),
-				...usedCells(one),
-			]),
-		)
+		.map((one) => tableLine([state, work, one.subject, ...figureCells(one, unit, peer), ...usedCells(one)]))
 		.join('');
+}
+
+function figureCells({ figures, failure }: Series, unit: string, peer: number): string[] {
+	if (figures.length === 0) return [`failed: ${(failure ?? '').slice(0, 60).split('\n', 1)[0]}`, '', ''];
+	return [
+		`${round(median(figures))} ${unit}`,
+		`${round(Math.min(...figures))}–${round(Math.max(...figures))}`,
+		(median(figures) / peer).toFixed(2),
+	];
 }
 
 const usedCells = ({ cpuSeconds, peakBytes, diffAreaRatio }: Series): string[] => [

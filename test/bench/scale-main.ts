@@ -4,10 +4,9 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { withKernelMount } from '../../images/kernel-mount.ts';
 import { runOk, shell } from '../helpers/run.ts';
 import { dropCaches, median } from './compare.ts';
-import { createCopy, type MountedVolume, mountVolume } from './peers.ts';
+import { createCopy, type MountedVolume, mountVolume, withMount } from './peers.ts';
 import { settingsOf } from './settings.ts';
 import { fio, seconds } from './works.ts';
 import { inWorkshop, type Workshop } from './workshop.ts';
@@ -83,7 +82,7 @@ await inWorkshop(async (workshop) => {
 		`1 TiB, ${files} files; medians of ${settings.repetitions}; caches dropped before each mount\n\n`,
 	);
 	await shell('truncate -s 1T "$1"; mke2fs -q -t ext4 -E lazy_itable_init=1 "$1"', [image], { timeoutMs: 300_000 });
-	await withKernelMount(image, 'rw,noinit_itable', (root) =>
+	await withMount(workshop, image, 'rw,noinit_itable', (root) =>
 		runOk('python3', ['-c', POPULATE, root, String(files), String(FILES_IN_DIRECTORY)], { timeoutMs: 600_000 }),
 	);
 	const one = await measureWith(workshop, image, 1);

@@ -40,6 +40,19 @@ test('a held write is read back, and reaches the volume after its time', (t) => 
 	t.deepEqual(rig.differences(), []);
 });
 
+test('one write, and one discard, of more chunks than a record holds', (t) => {
+	const rig = new Rig(t, { seed: 14, sizeBytes: 20_000_100 });
+	rig.create();
+	rig.write(9_000_000, rig.random.bytes(5000));
+	rig.write(9_016_000, rig.random.bytes(100));
+	rig.write(100_001, rig.random.bytes(12_000_000)); // over these, which are held
+	t.deepEqual(rig.differences(), []);
+	rig.create();
+	rig.zero(5_000_001, 15_000_099); // to the end of the last chunk, which is short
+	t.deepEqual(rig.differences(), []);
+	t.deepEqual(rig.events, []);
+});
+
 test('a write to a held chunk stays when the only copy is deleted before the chunk is drained', (t) => {
 	const rig = new Rig(t, { seed: 13, sizeBytes: 100_000 });
 	rig.create();

@@ -60,7 +60,7 @@ function changeHeader(path: string, change: (page: Buffer) => void): void {
 
 const DAMAGE: Record<string, { harm: (path: string) => void; says: RegExp }> = {
 	missing: { harm: (path) => rmSync(path), says: /segment is missing/ },
-	truncated: { harm: (path) => truncateSync(path, 30_000), says: /byte .* durable/ },
+	truncated: { harm: (path) => truncateSync(path, 30_000), says: /byte .*durable/ },
 	'cut down to nothing': { harm: (path) => truncateSync(path, 0), says: /has 0 bytes/ },
 	'of another volume': {
 		harm: (path) => changeHeader(path, (page) => page.writeUInt8(0xff, 0x10)),

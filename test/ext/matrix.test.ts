@@ -3,7 +3,8 @@ import test from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
 import { buildImage, matrix } from '../../images/matrix.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
-import { ExtFileSystem } from '../../src/ext/filesystem.ts';
+import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
+import { journalState } from '../../src/ext/journal.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
@@ -28,6 +29,7 @@ for (const [name, { isDirty, kernelCannot, isRehashed }] of Object.entries(matri
 )) {
 	it(name, async (t) => {
 		t.timeout(60_000);
+		if (kernelCannot) t.log(`not mounted by the kernel here: ${kernelCannot}`);
 		const directory = temporaryDirectory(t);
 		const { path, reference } = await buildImage(name, join(directory, 'image'));
 		// The kernel replays, and writes: on a copy.
@@ -37,7 +39,11 @@ for (const [name, { isDirty, kernelCannot, isRehashed }] of Object.entries(matri
 		t.teardown(() => device.close());
 		const fs = ExtFileSystem.open(device);
 		t.is(fs.superblock.features.has('needs_recovery'), isDirty === true);
-		if (isDirty) await withKernelMount(copy, 'noatime', async () => {});
+		if (isDirty) {
+			// Kernels have hung for good over fast commits: none is to see one here.
+			t.like(journalState(device, readSuperblock(device)), { kind: 'needs-replay', fastCommitCount: 0 });
+			await withKernelMount(copy, 'noatime', async () => {});
+		}
 		const [tree, statfs] = await withKernelMount(copy, 'ro', async (mountPoint) => [
 			await treeOfDirectory(mountPoint),
 			await statfsOfDirectory(mountPoint),

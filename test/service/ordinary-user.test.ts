@@ -137,11 +137,19 @@ test('with a storage: its copies and the volume as it is; neither image nor stor
 	t.is(await digests(), before);
 });
 
-test('a storage that the user may not read is on record, and the volume is shown; --storage insists', async (t) => {
-	const { volume } = await volumeWithCopy(t);
+test('what of a storage the user may not read is told, and the volume is shown; --storage insists', async (t) => {
+	const { volume, copy } = await volumeWithCopy(t);
 	const user = new User(t);
-	chmodSync(volume.storage, 0o700);
 	const mount = ['mount', '--read-only', volume.image, user.mountpoint];
+	chmodSync(join(volume.storage, 'epoch-00000001.segment'), 0o600);
+	t.is((await user.noonmark(...mount)).code, 0);
+	t.deepEqual(await user.list(), ['volume']);
+	const { shadowCopies } = await user.json<{ shadowCopies: ShadowCopyReport[] }>('list', 'shadows');
+	t.like(shadowCopies, [{ name: copy.name, state: 'unreadable' }]);
+	t.regex(shadowCopies[0]!.fault!, /EACCES: permission denied.*epoch-00000001\.segment/);
+	t.is((await user.noonmark('unmount', volume.image)).code, 0);
+
+	chmodSync(volume.storage, 0o700);
 	t.is((await user.noonmark(...mount, '--storage', volume.storage)).code, 3);
 	t.is((await user.noonmark(...mount)).code, 0);
 	t.deepEqual(await user.list(), ['volume']);

@@ -1,0 +1,94 @@
+/** The storage of a volume that is not mounted: verified, repaired, given up or trusted, under the image's lock. */
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { FileDevice } from '../block/file-device.ts';
+import type { VerifiedCopy } from '../control/messages.ts';
+import { DiffArea } from '../diff/diff-area.ts';
+import { discardStorage, trustVolume } from '../diff/repair.ts';
+import { readStoredCopies } from '../diff/stored-copies.ts';
+import { missing, refused } from '../errors.ts';
+import type { ShadowCopy } from '../shadow/shadow-copy.ts';
+import { tryLockExclusive } from '../system/libc.ts';
+import { storedAsProvided } from './stored-provider.ts';
+import { superblockState } from './superblock-watch.ts';
+import { verifyOrder, withUnreadable } from './verify.ts';
+import { type Progress, verifyCopies } from './verify-copies.ts';
+import { readMark, writeMark } from './volume-mark.ts';
+import { durableVolumeStamp, volumeStamp } from './volume-stamp.ts';
+
+export interface OfflineVolume {
+	readonly image: string;
+	readonly storage: string;
+}
+
+/** Errors: missing `no-such-image`, `no-such-storage`; refused `not-a-disk`. */
+export function offlineVolume(image: string, storage: string | undefined): OfflineVolume {
+	if (!existsSync(image)) throw missing('no-such-image', `${image}: there is no such image`);
+	const path = realpathSync(image);
+	if (statSync(path).isDirectory()) throw refused('not-a-disk', `${path}: is a directory; name the image`);
+	return { image: path, storage: storage ?? `${path}.noonmark` };
+}
+
+/** Errors: refused `image-in-use`; whatever `action` throws. */
+function underLock<T>(image: string, action: (device: FileDevice) => T): T {
+	const device = FileDevice.open(image, 'read');
+	try {
+		if (!tryLockExclusive(device.fd)) throw refused('image-in-use', `${image}: is in use; unmount it first`);
+		return action(device);
+	} finally {
+		device.close();
+	}
+}
+
+/** Errors: refused `image-in-use`, `volume-changed`, …; missing `no-such-storage`; those of the catalog. */
+export const verifyOffline = (volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] =>
+	underLock(volume.image, (device) => verify(volume, device, onProgress));
+
+function verify(
+	{ image, storage }: OfflineVolume,
+	device: FileDevice,
+	onProgress: (progress: Progress) => void,
+): VerifiedCopy[] {
+	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(image, device) });
+	if (!stored) throw missing('no-such-storage', `${storage}: there is no storage here`);
+	const provided = storedAsProvided(image, stored);
+	const order = verifyOrder(image, stored.share, stored.segments, provided);
+	return withUnreadable(provided, verifyCopies(order, onProgress));
+}
+
+/** Deletes the copies that are damaged or unreadable, and returns them. */
+export function repairOffline(volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] {
+	const { image, storage } = volume;
+	return underLock(image, (device) => {
+		const dropped = verify(volume, device, onProgress).filter(({ state }) => state !== 'sound');
+		if (dropped.length === 0) return dropped;
+		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(image, device) });
+		const isDropped = ({ label }: { label: unknown }) => dropped.some(({ id }) => id === (label as ShadowCopy).id);
+		for (const { epoch } of diffArea.allCopies.filter(isDropped)) diffArea.delete(epoch);
+		diffArea.close(durableVolumeStamp(image));
+		return dropped;
+	});
+}
+
+function volumeAsItIs(image: string, device: FileDevice) {
+	const mark = readMark(image);
+	return {
+		volumeSizeBytes: device.sizeBytes,
+		volumeStamp: volumeStamp(image),
+		volumeState: superblockState(device),
+		...(mark && { markedVolumeId: mark.volumeId, lostBefore: mark.lostBefore }),
+	};
+}
+
+/** Gives all shadow copies up, and the mark that there were some. Where the storage is gone, too. */
+export const discardOffline = ({ image, storage }: OfflineVolume): void =>
+	underLock(image, () => {
+		if (existsSync(storage)) discardStorage(storage);
+		writeMark(image, undefined);
+	});
+
+/** Takes the volume as it is for the one that the copies are of. Errors: refused `volume-resized`; those of the catalog. */
+export const trustOffline = ({ image, storage }: OfflineVolume): void =>
+	underLock(image, (device) => {
+		const { volumeId } = trustVolume(storage, device.sizeBytes, durableVolumeStamp(image));
+		writeMark(image, { volumeId, lostBefore: readMark(image)?.lostBefore ?? 0 });
+	});

@@ -1,0 +1,80 @@
+import { closeSync, fsyncSync, openSync } from 'node:fs';
+import createDebug from 'debug';
+import { corrupt, messageOf } from '../errors.ts';
+import { getXattr, removeXattr, setXattr } from '../system/libc.ts';
+
+const log = createDebug('noonmark:service:mark');
+
+const ATTRIBUTE = 'user.noonmark';
+
+/**
+ * The mark on an image, in its extended attribute `user.noonmark`: that it has shadow copies, and in which storage. So a
+ * storage that is lost is noticed, and what a dying storage could not take note of is not forgotten. Block devices have
+ * none, nor have files where the file system does not keep such attributes.
+ */
+export interface VolumeMark {
+	/** The volume id in the storage's catalog. */
+	readonly volumeId: string;
+	/** Copies of epochs before this one are lost, whatever the catalog says. */
+	readonly lostBefore: number;
+}
+
+/** Reads the mark; undefined where there is none. Errors: corrupt `mark-damaged`. */
+export function readMark(imagePath: string): VolumeMark | undefined {
+	const value = attempt(imagePath, () => getXattr(imagePath, ATTRIBUTE));
+	if (value === undefined) return undefined;
+	try {
+		const { volumeId, lostBefore } = JSON.parse(value.toString()) as VolumeMark;
+		if (/^[0-9a-f]{32}$/.test(volumeId) && Number.isSafeInteger(lostBefore)) return { volumeId, lostBefore };
+	} catch {}
+	throw corrupt(
+		'mark-damaged',
+		`${imagePath}: its attribute ${ATTRIBUTE} is not what Noonmark writes: ${value.toString('latin1')}; "setfattr -x ${ATTRIBUTE} IMAGE" removes it`,
+	);
+}
+
+/** Sets the mark, or removes it; durable on return. Returns false where the image cannot have one. */
+export function writeMark(imagePath: string, mark: VolumeMark | undefined): boolean {
+	const done = attempt(imagePath, () => {
+		if (mark) setXattr(imagePath, ATTRIBUTE, Buffer.from(JSON.stringify(mark)));
+		else removeXattr(imagePath, ATTRIBUTE);
+		const fd = openSync(imagePath, 'r');
+		try {
+			fsyncSync(fd);
+		} finally {
+			closeSync(fd);
+		}
+		return true;
+	});
+	return done ?? false;
+}
+
+function attempt<T>(imagePath: string, action: () => T): T | undefined {
+	try {
+		return action();
+	} catch (error) {
+		log('%s: %s', imagePath, messageOf(error));
+		return undefined;
+	}
+}
+
+/** The mark of one image, written only where it changes. */
+export class ImageMark {
+	readonly #imagePath: string;
+	#value: VolumeMark | undefined;
+
+	/** Errors: corrupt `mark-damaged`. */
+	constructor(imagePath: string) {
+		this.#imagePath = imagePath;
+		this.#value = readMark(imagePath);
+	}
+
+	get value(): VolumeMark | undefined {
+		return this.#value;
+	}
+
+	set(mark: VolumeMark | undefined): void {
+		if (mark?.volumeId === this.#value?.volumeId && mark?.lostBefore === this.#value?.lostBefore) return;
+		if (writeMark(this.#imagePath, mark)) this.#value = mark;
+	}
+}
