@@ -45,6 +45,7 @@ export interface DiffAreaShare {
 	readonly chunkSizeBytes: number;
 	readonly index: ChunkIndexShare;
 	readonly epochs: SharedArrayBuffer;
+	readonly records: SharedArrayBuffer;
 }
 
 /** Why there was no room for what had to be preserved. */

@@ -78,11 +78,11 @@ export class DiffArea {
 		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, present);
+		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
 		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
-		const { index, epochs } = this.#chunks;
+		const { index, epochs, records } = this.#chunks;
 		const layout = { directory, volumeId, volumeSizeBytes, chunkSizeBytes };
-		this.share = { ...layout, index: index.share, epochs: epochs.share };
+		this.share = { ...layout, index: index.share, epochs: epochs.share, records: records.share };
 		this.#events = [...events];
 		this.#takeIn(opened, firstEpoch);
 		this.#writeCatalog(null);
@@ -315,6 +315,7 @@ export class DiffArea {
 			const places = writer.append(record);
 			this.#segments.adopt(writer);
 			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
+			this.#chunks.addRecord(writer.epoch, (writer.lengthBytes - record.sizeBytes) / PAGE_BYTES);
 			for (const place of places) {
 				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
 				this.needed.preserved(place.chunkIndex);
@@ -400,7 +401,7 @@ export class DiffArea {
 	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
 		opened.forEach(({ content }, i) => {
 			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#chunks.publishAll(firstEpoch + i, content.places);
+			if (content) this.#chunks.publishAll(firstEpoch + i, content);
 		});
 		for (const { epoch } of this.copies) this.#chunks.epochs.setLiving(epoch, true);
 		if (this.#copies.length === 0) return;

@@ -76,7 +76,7 @@ function changesOf(
 }
 
 /** Errors: refused `storage-lost`, `storage-foreign` where the volume says that its copies are in another storage. */
-function checkMark({ directory, markedVolumeId }: DiffAreaOptions, stored: StoredCatalog | undefined): void {
+export function checkMark({ directory, markedVolumeId }: VolumeAsItIs, stored: StoredCatalog | undefined): void {
 	if (markedVolumeId === undefined || stored?.volumeId === markedVolumeId) return;
 	if (stored) {
 		throw refused(
@@ -148,7 +148,10 @@ function openSegments(segments: SegmentStore, firstEpoch: number, catalog: Catal
 }
 
 /** What tells whether the volume is the one that the copies are of. */
-export type VolumeAsItIs = Pick<DiffAreaOptions, 'directory' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeState'>;
+export type VolumeAsItIs = Pick<
+	DiffAreaOptions,
+	'directory' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeState' | 'markedVolumeId' | 'lostBefore'
+>;
 
 /** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
 export function checkVolume(

@@ -1,7 +1,9 @@
 import { ChunkIndex } from './chunk-index.ts';
 import { COPIES_MAX } from './diff-area-types.ts';
 import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
+import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES } from './segment.ts';
+import type { SegmentContent } from './segment-scan.ts';
 
 /** Chunks whose heads are in one page of memory. */
 const HEADS_IN_PAGE = 1024;
@@ -16,11 +18,14 @@ const NODES_MAX = 1 << 26;
 export class PreservedChunks {
 	readonly index: ChunkIndex;
 	readonly epochs: EpochTable;
+	readonly records = RecordTable.create();
+	readonly #pagesPerChunk: number;
 	/** The page behind everything preserved so far, on the line of all segments. Location 0 means "none". */
 	#endPage = 1;
 
 	/** `chunksPresent` are in the segments already. */
-	constructor(firstEpoch: number, chunkCount: number, chunksPresent: number) {
+	constructor(firstEpoch: number, chunkCount: number, chunkSizeBytes: number, chunksPresent: number) {
+		this.#pagesPerChunk = chunkSizeBytes / PAGE_BYTES;
 		this.epochs = EpochTable.create(firstEpoch);
 		this.index = ChunkIndex.create(
 			chunkCount,
@@ -45,19 +50,33 @@ export class PreservedChunks {
 		return this.index.find(chunkIndex, this.epochs.baseLocation(epoch)) !== 0;
 	}
 
+	/** Takes in what a segment held when it was opened. */
+	publishAll(epoch: number, { places }: SegmentContent): void {
+		const baseLocation = this.epochs.baseLocation(epoch);
+		let nextInRecord = -1;
+		for (let i = 0; i < places.length; i += 2) {
+			const place = places[i + 1]!;
+			if ((place & 1) === 0) {
+				const page = place >>> 1;
+				if (page !== nextInRecord) this.addRecord(epoch, page - 1);
+				nextInRecord = page + this.#pagesPerChunk;
+			}
+			this.index.publish(places[i]!, baseLocation + place);
+		}
+	}
+
+	/** Tells where a record with content begins, before its chunks are published. */
+	addRecord(epoch: number, page: number): void {
+		this.records.append(this.epochs.basePage(epoch) + page);
+	}
+
 	publish(chunkIndex: number, place: PlaceInSegment): void {
 		this.index.publish(chunkIndex, this.epochs.locationOf(place));
 	}
 
-	/** Publishes what a segment holds: chunk index and page * 2 + isZero, alternating. */
-	publishAll(epoch: number, places: Uint32Array): void {
-		const base = this.epochs.baseLocation(epoch);
-		for (let i = 0; i < places.length; i += 2) this.index.publish(places[i]!, base + places[i + 1]!);
-	}
-
 	/** Whether so many chunks in a record of this size can be told; frees what only copies before the oldest could reach. */
 	makeRoom(chunkCount: number, recordBytes: number, oldestEpoch: number): boolean {
-		if (this.#endPage + recordBytes / PAGE_BYTES >= PAGES_MAX) return false;
+		if (this.#endPage + recordBytes / PAGE_BYTES >= PAGES_MAX || this.records.isFull) return false;
 		if (this.index.hasRoom(chunkCount)) return true;
 		this.index.reclaim(this.epochs.baseLocation(oldestEpoch));
 		return this.index.hasRoom(chunkCount);

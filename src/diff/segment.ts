@@ -136,25 +136,33 @@ export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer):
 	into.writeUInt32LE(crc32(into), HEADER_CRC_AT);
 }
 
-/** Decodes the header of a record of this epoch; undefined where the page is not one. */
-export function decodeRecordHead(page: Buffer, epoch: number): RecordHead | undefined {
-	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return undefined;
+/** Whether a page is the sound header of a record of this epoch. */
+export function isRecordHead(page: Buffer, epoch: number): boolean {
+	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return false;
 	const stored = page.readUInt32LE(HEADER_CRC_AT);
 	page.writeUInt32LE(0, HEADER_CRC_AT);
 	const computed = crc32(page);
 	page.writeUInt32LE(stored, HEADER_CRC_AT);
-	if (stored !== computed) return undefined;
+	if (stored !== computed) return false;
 	const header = recordHeader.decode(page);
-	if (header.epoch !== epoch || header.dataCount + header.zeroCount > RECORD_CHUNKS_MAX) return undefined;
-	const entry = (i: number): RecordEntry => ({
-		chunkIndex: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES),
-		crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
-	});
+	return header.epoch === epoch && header.dataCount + header.zeroCount <= RECORD_CHUNKS_MAX;
+}
+
+/** An entry of a record's header, counted from 0: first those with content. */
+export const recordEntryAt = (page: Buffer, i: number): RecordEntry => ({
+	chunkIndex: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES),
+	crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
+});
+
+/** Decodes the header of a record of this epoch; undefined where the page is not one. */
+export function decodeRecordHead(page: Buffer, epoch: number): RecordHead | undefined {
+	if (!isRecordHead(page, epoch)) return undefined;
+	const { sequence, durableBytes, dataCount, zeroCount } = recordHeader.decode(page);
 	return {
-		sequence: header.sequence,
-		durableBytes: header.durableBytes,
-		data: Array.from({ length: header.dataCount }, (_, i) => entry(i)),
-		zeros: Array.from({ length: header.zeroCount }, (_, i) => entry(header.dataCount + i)),
+		sequence,
+		durableBytes,
+		data: Array.from({ length: dataCount }, (_, i) => recordEntryAt(page, i)),
+		zeros: Array.from({ length: zeroCount }, (_, i) => recordEntryAt(page, dataCount + i)),
 	};
 }
 

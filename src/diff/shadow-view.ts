@@ -9,10 +9,12 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BlockDevice } from '../block/device.ts';
-import { ioError, messageOf, missing } from '../errors.ts';
+import { ioError, messageOf, missing, NoonmarkError } from '../errors.ts';
+import { CheckedChunks } from './checked-chunks.ts';
 import { ChunkIndex } from './chunk-index.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
 import { EpochTable } from './epoch-table.ts';
+import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES, segmentFileName } from './segment.ts';
 
 /** The diff area as a reading thread sees it: shared by the views of all its copies. */
@@ -20,15 +22,19 @@ export class DiffAreaReader {
 	readonly share: DiffAreaShare;
 	readonly index: ChunkIndex;
 	readonly epochs: EpochTable;
+	/** What the copies read from the diff area. */
+	readonly chunks: CheckedChunks;
 	readonly #segmentFds = new Map<number, number>();
 
 	constructor(share: DiffAreaShare) {
 		this.share = share;
 		this.index = ChunkIndex.attach(share.index);
 		this.epochs = EpochTable.attach(share.epochs);
+		const records = RecordTable.attach(share.records);
+		this.chunks = new CheckedChunks(share.chunkSizeBytes, this.epochs, records, this.#readPages.bind(this));
 	}
 
-	readSegment(epoch: number, page: number, into: Uint8Array): void {
+	#readPages(epoch: number, page: number, into: Uint8Array): void {
 		const fd = this.#segmentFds.get(epoch) ?? this.#openSegment(epoch);
 		for (let done = 0; done < into.length; ) {
 			const count = readSync(fd, into, done, into.length - done, page * PAGE_BYTES + done);
@@ -101,6 +107,7 @@ export class ShadowView implements BlockDevice {
 		try {
 			this.#read(byteOffset, into);
 		} catch (error) {
+			if (!this.isGone() && error instanceof NoonmarkError && error.family === 'corrupt') throw error;
 			if (!this.isGone())
 				throw ioError('read-failed', `shadow copy: read at byte ${byteOffset} failed: ${messageOf(error)}`, error);
 		}
@@ -148,8 +155,6 @@ export class ShadowView implements BlockDevice {
 	}
 
 	#readPreserved(location: number, byteInChunk: number, into: Uint8Array): void {
-		const { epoch, page, isZero } = this.#reader.epochs.placeAt(location);
-		if (isZero) into.fill(0);
-		else this.#reader.readSegment(epoch, page + byteInChunk / PAGE_BYTES, into);
+		this.#reader.chunks.read(location, byteInChunk, into);
 	}
 }

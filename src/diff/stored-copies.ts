@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { corrupt, messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
-import { checkVolume, type VolumeAsItIs } from './opening.ts';
+import { checkMark, checkVolume, type VolumeAsItIs } from './opening.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { forEachPlace, readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
+import { readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 import type { SegmentToVerify } from './verify.ts';
 
@@ -30,22 +30,24 @@ interface StoredSegment {
 
 /**
  * Reads a storage. The caller holds the image's lock, so that no service writes to either. Undefined where there is no
- * catalog. Errors: refused `volume-changed`, `volume-resized`; those of the catalog.
+ * catalog. Errors: refused `volume-changed`, `volume-resized`, `storage-foreign`; those of the catalog.
  */
 export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefined {
 	const { directory } = options;
 	const catalog = readCatalog(directory);
 	if (!catalog) return undefined;
+	checkMark(options, catalog);
 	checkVolume(catalog, options);
-	const { volumeId, volumeSizeBytes, chunkSizeBytes, copies, nextEpoch } = catalog;
+	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
+	const copies = catalog.copies.filter(({ epoch }) => epoch >= (options.lostBefore ?? 0));
 	const firstEpoch = copies[0]?.epoch ?? nextEpoch;
 	const opened = readSegments(directory, catalog, firstEpoch);
 	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
-	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), present);
+	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), chunkSizeBytes, present);
 	opened.forEach(({ content }, i) => {
 		const epoch = firstEpoch + i;
 		chunks.beginEpoch(content?.lengthBytes ?? 0);
-		if (content) forEachPlace(content, (place) => chunks.publish(place.chunkIndex, { epoch, ...place }));
+		if (content) chunks.publishAll(epoch, content);
 	});
 	const stored = copies.map((copy) => {
 		const later = opened.slice(copy.epoch - firstEpoch);
@@ -53,9 +55,12 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 		return { ...copy, fault, preservedBytes: Math.max(0, later[0]!.usedBytes - PAGE_BYTES) };
 	});
 	for (const { epoch, fault } of stored) if (fault === null) chunks.epochs.setLiving(epoch, true);
-	const { index, epochs } = chunks;
+	const { index, epochs, records } = chunks;
 	return {
-		share: { directory, volumeId, volumeSizeBytes, chunkSizeBytes, index: index.share, epochs: epochs.share },
+		share: {
+			...{ directory, volumeId, volumeSizeBytes, chunkSizeBytes },
+			...{ index: index.share, epochs: epochs.share, records: records.share },
+		},
 		copies: stored,
 		segments: opened.flatMap(({ content }, i) =>
 			content ? [{ epoch: firstEpoch + i, lengthBytes: content.lengthBytes }] : [],

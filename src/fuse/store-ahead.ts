@@ -30,9 +30,9 @@ const NEAR_READS = 1;
 const WINDOW_FILES = 2;
 const FROM_POSITION = 3;
 const ASKED_BY = 4;
-/** How many windows were asked for, and up to which of them they are done. */
+/** How many windows were asked for, and how many of these were begun: one may be asked for while another is stored. */
 const ASKED = 5;
-const DONE = 6;
+const TAKEN = 6;
 /** 1 while a thread stores. One that dies meanwhile leaves it so, and nothing is stored any more. */
 export const STORING = 7;
 const WORDS = 8;
@@ -89,7 +89,7 @@ export class StoreAhead {
 		if (!isNear) {
 			state[NEAR_READS] = 0;
 			state[WINDOW_FILES] = 0;
-		} else if (++state[NEAR_READS]! >= PATTERN_READS && state[ASKED] === state[DONE]) {
+		} else if (++state[NEAR_READS]! >= PATTERN_READS && state[ASKED] === state[TAKEN]) {
 			this.#ask(position);
 		}
 	}
@@ -110,12 +110,12 @@ export class StoreAhead {
 	work(read: (copyNumber: number, inodeNumber: number, into: Buffer) => number): void {
 		const state = this.#state;
 		const asked = Atomics.load(state, ASKED);
-		if (asked === state[DONE] || state[ASKED_BY] === this.#options.threadNumber) return;
+		if (asked === state[TAKEN] || state[ASKED_BY] === this.#options.threadNumber) return;
 		if (Atomics.compareExchange(state, STORING, 0, 1) !== 0) return;
+		state[TAKEN] = asked;
 		try {
 			this.#storeWindow(read);
 		} finally {
-			state[DONE] = asked;
 			Atomics.store(state, STORING, 0);
 		}
 	}

@@ -31,8 +31,9 @@ import type { VolumePaths } from './runtime-directory.ts';
 import { type ServedTree, serveTree } from './served-tree.ts';
 import { storedAsProvided } from './stored-provider.ts';
 import { verifyOrder, verifyProvided } from './verify.ts';
+import { volumeAsItIs } from './volume-as-it-is.ts';
+import { readMark } from './volume-mark.ts';
 import type { Surroundings } from './volume-service.ts';
-import { volumeStamp } from './volume-stamp.ts';
 
 interface Parts {
 	readonly paths: VolumePaths;
@@ -55,7 +56,7 @@ export class ImageBrowser implements MountedVolume {
 		const events = new EventLog(storage, nowMs);
 		const device = openShared(image);
 		try {
-			const stored = readStorage(paths, device.sizeBytes, events);
+			const stored = readStorage(paths, device, events);
 			const provided = stored ? storedAsProvided(image, stored) : [];
 			const copies = [presentState(image, nowMs()), ...provided.filter(({ fault }) => fault === null).map(browsable)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
@@ -167,7 +168,7 @@ export class ImageBrowser implements MountedVolume {
 }
 
 /** Undefined where there is no storage, or none that can be read: the latter is put on record. */
-function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, events: EventLog) {
+function readStorage({ image, storage }: VolumePaths, device: FileDevice, events: EventLog) {
 	try {
 		accessSync(join(storage, 'catalog'), constants.R_OK);
 	} catch (error) {
@@ -177,7 +178,7 @@ function readStorage({ image, storage }: VolumePaths, volumeSizeBytes: number, e
 			return undefined;
 		}
 	}
-	return readStoredCopies({ directory: storage, volumeSizeBytes, volumeStamp: volumeStamp(image) });
+	return readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
 }
 
 /** Several may look at an image at the same time; a service that lets it be written holds the lock alone. */

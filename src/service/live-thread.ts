@@ -14,9 +14,10 @@ import { runSession } from '../fuse/session.ts';
 import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
 import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
-import { superblockState, WatchedVolume } from './superblock-watch.ts';
+import { WatchedVolume } from './superblock-watch.ts';
+import { volumeAsItIs } from './volume-as-it-is.ts';
 import { ImageMark } from './volume-mark.ts';
-import { durableVolumeStamp, volumeStamp } from './volume-stamp.ts';
+import { durableVolumeStamp } from './volume-stamp.ts';
 
 const DRAIN_RETRY_MS = 1000;
 
@@ -30,14 +31,11 @@ function open() {
 	if (!tryLockExclusive(volume.fd)) {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
-	const stamp = volumeStamp(setup.imagePath);
 	const mark = new ImageMark(setup.imagePath);
+	const found = volumeAsItIs(volume, mark.value);
 	const diffArea = DiffArea.open({
 		...setup.storage,
-		volumeSizeBytes: volume.sizeBytes,
-		volumeStamp: stamp,
-		volumeState: superblockState(volume),
-		...(mark.value && { markedVolumeId: mark.value.volumeId, lostBefore: mark.value.lostBefore }),
+		...found,
 		onUnrecordedLoss: (lostBefore) => mark.set({ volumeId: diffArea.share.volumeId, lostBefore }),
 	});
 	const keepMark = () => {
@@ -45,7 +43,14 @@ function open() {
 		if (!setup.readOnly) mark.set(diffArea.allCopies.length > 0 ? { volumeId, lostBefore: 0 } : undefined);
 	};
 	keepMark();
-	return { volume, stamp, diffArea, mark, keepMark, live: new LiveVolume(volume, diffArea, () => performance.now()) };
+	return {
+		volume,
+		stamp: found.volumeStamp,
+		diffArea,
+		mark,
+		keepMark,
+		live: new LiveVolume(volume, diffArea, () => performance.now()),
+	};
 }
 
 /** Serves the mount until it is unmounted, then closes everything in order. */

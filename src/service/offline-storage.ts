@@ -9,11 +9,11 @@ import { missing, refused } from '../errors.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockExclusive } from '../system/libc.ts';
 import { storedAsProvided } from './stored-provider.ts';
-import { superblockState } from './superblock-watch.ts';
 import { verifyOrder, withUnreadable } from './verify.ts';
 import { type Progress, verifyCopies } from './verify-copies.ts';
+import { volumeAsItIs } from './volume-as-it-is.ts';
 import { readMark, writeMark } from './volume-mark.ts';
-import { durableVolumeStamp, volumeStamp } from './volume-stamp.ts';
+import { durableVolumeStamp } from './volume-stamp.ts';
 
 export interface OfflineVolume {
 	readonly image: string;
@@ -48,7 +48,7 @@ function verify(
 	device: FileDevice,
 	onProgress: (progress: Progress) => void,
 ): VerifiedCopy[] {
-	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(image, device) });
+	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
 	if (!stored) throw missing('no-such-storage', `${storage}: there is no storage here`);
 	const provided = storedAsProvided(image, stored);
 	const order = verifyOrder(image, stored.share, stored.segments, provided);
@@ -61,22 +61,12 @@ export function repairOffline(volume: OfflineVolume, onProgress: (progress: Prog
 	return underLock(image, (device) => {
 		const dropped = verify(volume, device, onProgress).filter(({ state }) => state !== 'sound');
 		if (dropped.length === 0) return dropped;
-		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(image, device) });
+		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(image)) });
 		const isDropped = ({ label }: { label: unknown }) => dropped.some(({ id }) => id === (label as ShadowCopy).id);
 		for (const { epoch } of diffArea.allCopies.filter(isDropped)) diffArea.delete(epoch);
 		diffArea.close(durableVolumeStamp(image));
 		return dropped;
 	});
-}
-
-function volumeAsItIs(image: string, device: FileDevice) {
-	const mark = readMark(image);
-	return {
-		volumeSizeBytes: device.sizeBytes,
-		volumeStamp: volumeStamp(image),
-		volumeState: superblockState(device),
-		...(mark && { markedVolumeId: mark.volumeId, lostBefore: mark.lostBefore }),
-	};
 }
 
 /** Gives all shadow copies up, and the mark that there were some. Where the storage is gone, too. */

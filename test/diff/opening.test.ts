@@ -3,6 +3,7 @@ import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFile
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
+import { readStoredCopies } from '../../src/diff/stored-copies.ts';
 import { interpose } from '../torture/file-calls.ts';
 import { Rig } from './rig.ts';
 
@@ -283,6 +284,9 @@ test.serial(
 		t.is(lostBefore, 3);
 		t.deepEqual(rig.differences(), []);
 		rig.volume.close();
+		const asItIs = { directory: storageOf(rig), volumeSizeBytes: SIZE_BYTES, volumeStamp: 'today' };
+		t.is(readStoredCopies(asItIs)!.copies.length, 2, 'the storage knows nothing of the loss');
+		t.deepEqual(readStoredCopies({ ...asItIs, lostBefore: lostBefore! })!.copies, []);
 		rig.options = { ...rig.options, lostBefore: lostBefore! };
 		rig.events.length = 0;
 		rig.open();

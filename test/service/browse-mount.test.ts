@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import anyTest from 'ava';
 import { ChunkIndex } from '../../src/diff/chunk-index.ts';
 import { EpochTable } from '../../src/diff/epoch-table.ts';
+import { RecordTable } from '../../src/diff/record-table.ts';
 import { BrowseMount } from '../../src/service/browse-mount.ts';
 import { findMount } from '../../src/system/mountinfo.ts';
 import { canMount } from '../helpers/requires.ts';
@@ -23,6 +24,7 @@ test('threads that crash again and again are given up, and whoever waits for the
 		chunkSizeBytes: 16384,
 		index: ChunkIndex.create(64, 64).share,
 		epochs: EpochTable.create(1).share,
+		records: RecordTable.create().share,
 	};
 	const device = { kind: 'diff-area', volumePath: '/no/such/image', diffArea, epoch: 1 } as const;
 	const copy = { number: 1, name: '@GMT-2026.11.22-10.20.00', createdAtMs: 0, device };

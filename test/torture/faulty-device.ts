@@ -1,6 +1,7 @@
 /**
  * Faulty devices: a workload is run again and again, and each time another one of its file calls goes wrong. A live
- * write may fail only because of the volume, and tells; a copy is exact, or it was reported that it is gone.
+ * write may fail only because of the volume (or for the copies, where the policy protects them), and tells; a copy is
+ * exact, or it was reported that it is gone.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -33,7 +34,12 @@ export interface FaultResult {
 export function tryFaults(options: { seed: number; calls: number; failuresMax?: number }): FaultResult {
 	const { seed, calls, failuresMax = 10 } = options;
 	const scratch = scratchDirectory();
-	const workload = { seed, sizeBytes: 180_000 + 512 * (seed % 16), maximumBytes: seed % 2 === 0 ? null : 250_000 };
+	const workload: WorkloadOptions = {
+		seed,
+		sizeBytes: 180_000 + 512 * (seed % 16),
+		maximumBytes: seed % 2 === 0 ? null : 250_000,
+		policy: seed % 3 === 0 ? 'protect-shadows' : 'protect-volume',
+	};
 	const failures: string[] = [];
 	let runs = 0;
 	try {
@@ -71,6 +77,8 @@ class FaultyRun {
 	/** The call that went wrong first. */
 	#fired: FileCall | undefined;
 	#isVolumeAtFault = false;
+	/** The test itself reads. */
+	#isLooking = false;
 	/** Beside the image, on a disk of its own. */
 	readonly #mark = {
 		lostBefore: 0,
@@ -111,6 +119,7 @@ class FaultyRun {
 	}
 
 	#perform<T>(call: FileCall, perform: () => T): T {
+		if (this.#isLooking) return perform();
 		const isFirst = this.#calls++ === this.#faultyCall;
 		const isVolume = call.path === imageIn(this.#directory);
 		const isFaulty = isFirst || (this.#fault === 'dead' && this.#fired && isVolume === this.#isVolumeAtFault);
@@ -154,6 +163,11 @@ class FaultyRun {
 		this.#model.apply(note);
 	}
 
+	/** Then a live write may fail, and no copy may go. */
+	get #protectsShadows(): boolean {
+		return this.#options.policy === 'protect-shadows';
+	}
+
 	/** From now on everything works again. */
 	#repair(): void {
 		interpose(this.#directory, (_, perform) => perform());
@@ -165,26 +179,25 @@ class FaultyRun {
 		try {
 			action(workload);
 		} catch (error) {
-			if (!this.#fired) throw error;
+			if (!this.#fired && !this.#protectsShadows) throw error;
 			if (this.#isVolumeAtFault) this.#isWriteLost = false;
 			const isLive = workload.action === 'write' || workload.action === 'flush';
-			if (isLive && !this.#isVolumeAtFault) this.#found.push(`${workload.action} fails: ${messageOf(error)}`);
+			if (isLive && !this.#isVolumeAtFault && !this.#protectsShadows)
+				this.#found.push(`${workload.action} fails: ${messageOf(error)}`);
 			if (workload.action === 'open' || workload.action === 'close') {
 				this.#repair();
 				workload.reopen();
 			}
-			if (this.#isVolumeAtFault) this.#takeOver(workload);
+			if (this.#isVolumeAtFault || this.#protectsShadows) this.#takeOver(workload);
 		}
 	}
 
 	/** What a write that failed left is for the program to find out: old or new, sector by sector. */
 	#takeOver(workload: Workload): void {
 		const content = Buffer.alloc(this.#options.sizeBytes);
-		try {
-			workload.live.read(0, content);
-		} catch {
-			return; // the volume is dead
-		}
+		this.#isLooking = true;
+		workload.live.read(0, content);
+		this.#isLooking = false;
 		this.#checkLive(content);
 		this.#model.apply({ kind: 'found', content });
 	}
@@ -207,6 +220,8 @@ class FaultyRun {
 		this.#found.push(...presenceFaults(diffArea, this.#model));
 		this.#found.push(...contentFaults(diffArea, volume, expected));
 		volume.close();
+		if (this.#protectsShadows && this.#events.some(({ kind }) => kind === 'copy-evicted' || kind === 'copies-lost'))
+			this.#found.push(`not protected: ${JSON.stringify(this.#events)}`);
 		const isPlaces = this.#fired?.path.includes('.places') && this.#fault !== 'dead';
 		const isHarmless = !this.#fired || this.#fault === 'late' || isPlaces;
 		if (isHarmless && this.#events.some(({ kind }) => kind === 'copies-lost'))

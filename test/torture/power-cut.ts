@@ -59,10 +59,11 @@ export function cutPower(options: PowerCutOptions): PowerCutResult {
 	try {
 		let start = firstStart(`${scratch}/0`, sizeBytes);
 		for (let generation = 0; generation < GENERATIONS && failures.length < failuresMax; generation++) {
-			const workload = {
+			const workload: WorkloadOptions = {
 				seed: seed * GENERATIONS + generation,
 				sizeBytes,
 				maximumBytes: seed % 2 === 0 ? null : 900_000,
+				policy: 'protect-volume',
 			};
 			const states = Math.floor(((generation + 1) * options.states) / GENERATIONS) - tried;
 			const recorder = record(start, workload, options.ignore);

@@ -100,7 +100,7 @@ class LiveSide {
 		writeFileSync(this.#image, Buffer.alloc(SECTOR_COUNT * SECTOR_BYTES));
 		this.#random = new Random(seed);
 		this.#volume = FileDevice.open(this.#image, 'write');
-		const size = { sizeBytes: SECTOR_COUNT * SECTOR_BYTES, maximumBytes: 12 << 20 };
+		const size = { sizeBytes: SECTOR_COUNT * SECTOR_BYTES, maximumBytes: 12 << 20, policy: 'protect-volume' } as const;
 		this.#diffArea = openDiffArea(directory, 'unchanged', size);
 		this.#live = new LiveVolume(this.#volume, this.#diffArea, () => performance.now());
 		interpose(directory, delayer(this.#random));

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
-import type { DiffAreaEvent, DiffAreaOptions } from '../../src/diff/diff-area-types.ts';
+import type { DiffAreaEvent, DiffAreaOptions, StoragePolicy } from '../../src/diff/diff-area-types.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { durableVolumeStamp } from '../../src/service/volume-stamp.ts';
 import { Random } from '../helpers/random.ts';
@@ -19,6 +19,7 @@ export interface WorkloadOptions {
 	readonly sizeBytes: number;
 	/** null: 64 MiB, which no workload fills. */
 	readonly maximumBytes: number | null;
+	readonly policy: StoragePolicy;
 }
 
 /** Where the notes go. `position` and `noteAt`: to put one before what was recorded since. */
@@ -62,6 +63,7 @@ export const openDiffArea = (
 		volumeSizeBytes: options.sizeBytes,
 		volumeStamp,
 		maximumBytes: options.maximumBytes ?? 64 << 20,
+		policy: options.policy,
 		newVolumeId: '00112233445566778899aabbccddeeff',
 		...more,
 	});
