@@ -38,6 +38,14 @@ images: build/.done .tools
 bench: build/.done .tools
 	node --enable-source-maps build/test/bench/main.js
 
+# How long opening 10 million preserved chunks takes; how long a copy holds writes; what a slow flush costs.
+bench-open: build/.done
+	node --enable-source-maps build/test/bench/open-main.js
+
+bench-hold: build/.done
+	node --enable-source-maps build/test/bench/hold-time.js
+	node --enable-source-maps build/test/bench/group-commit.js
+
 bench-storage: build/.done .tools
 	node --enable-source-maps build/test/bench/storage-main.js
 
@@ -65,4 +73,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo fuzz unfrozen torture images bench bench-storage bench-scale clean .tools
+.PHONY: all check test demo bench-open bench-hold fuzz unfrozen torture images bench bench-storage bench-scale clean .tools

@@ -15,6 +15,8 @@
  * *newer* than those of the nodes that still point at them, which ends a walk, and the heads that named them are
  * cleared first, which a reader notices by loading the head again.
  */
+import { adviseMemory } from '../system/libc.ts';
+
 const PREVIOUS = 0;
 const JUMP = 1;
 const LOCATION = 2;
@@ -45,14 +47,19 @@ export class ChunkIndex {
 		this.#capacity = this.#nodes.length / NODE_WORDS;
 	}
 
-	/** Reserves address space for the whole table; memory is only used where chunks are preserved. */
-	static create(chunkCount: number, nodeCapacity: number): ChunkIndex {
+	/**
+	 * Reserves address space for the whole table; memory is only used where chunks are preserved. `isDense`: so many will
+	 * be, all over the volume, that nearly every page of the heads is used.
+	 */
+	static create(chunkCount: number, nodeCapacity: number, isDense = false): ChunkIndex {
 		const index = new ChunkIndex({
 			heads: new SharedArrayBuffer(4 * chunkCount),
 			nodes: new SharedArrayBuffer(4 * NODE_WORDS * (nodeCapacity + 1)),
 			nodeEnd: new SharedArrayBuffer(4),
 		});
 		index.#nodeEnd[0] = 1; // node 0 means "none"
+		adviseMemory(new Uint8Array(index.share.heads), isDense);
+		adviseMemory(new Uint8Array(index.share.nodes), true);
 		return index;
 	}
 
@@ -108,16 +115,27 @@ export class ChunkIndex {
 		const node = this.#reusable.pop() ?? this.#nodeEnd[0]!++;
 		const nodes = this.#nodes;
 		const previous = this.#heads[chunkIndex]!;
+		const at = node * NODE_WORDS;
+		nodes[at + LOCATION] = location;
+		if (previous === 0) {
+			nodes[at + PREVIOUS] = 0;
+			nodes[at + JUMP] = 0;
+			nodes[at + DEPTH] = 1;
+		} else {
+			this.#link(at, previous);
+		}
+		Atomics.store(this.#heads, chunkIndex, node);
+	}
+
+	#link(at: number, previous: number): void {
+		const nodes = this.#nodes;
 		const jump = this.#jumpOf(previous);
 		const farther = this.#jumpOf(jump);
 		const depthOf = (id: number) => nodes[id * NODE_WORDS + DEPTH]!;
 		const equalStrides = depthOf(previous) - depthOf(jump) === depthOf(jump) - depthOf(farther);
-		const at = node * NODE_WORDS;
 		nodes[at + PREVIOUS] = previous;
 		nodes[at + JUMP] = equalStrides ? farther : previous;
-		nodes[at + LOCATION] = location;
 		nodes[at + DEPTH] = depthOf(previous) + 1;
-		Atomics.store(this.#heads, chunkIndex, node);
 	}
 
 	/** A node's jump, or none where that node was taken again since: it is newer then. */

@@ -7,6 +7,8 @@
  * since the newest copy. Preserving a chunk clears its bit in both: from then on the newest epoch holds what every living
  * copy reads there. One thread owns it.
  */
+import { adviseMemory, MAPPED_ALONE_BYTES } from '../system/libc.ts';
+
 export class NeededMap {
 	readonly #needed: Uint8Array;
 	readonly #neededWords: Int32Array;
@@ -16,9 +18,9 @@ export class NeededMap {
 	readonly #unknown = new Set<number>();
 
 	constructor(chunkCount: number) {
-		this.#neededWords = new Int32Array(Math.ceil(chunkCount / 32));
+		this.#neededWords = wordsFor(chunkCount);
 		this.#needed = new Uint8Array(this.#neededWords.buffer);
-		this.#owedWords = new Int32Array(this.#neededWords.length);
+		this.#owedWords = wordsFor(chunkCount);
 		this.#owed = new Uint8Array(this.#owedWords.buffer);
 	}
 
@@ -67,4 +69,14 @@ export class NeededMap {
 		this.#neededWords.fill(0);
 		this.#owedWords.fill(0);
 	}
+}
+
+const LARGE_BYTES = 1 << 20;
+
+/** A bit for each chunk. A large map gets as much address space as lets it be advised; filling it is what a commit does. */
+function wordsFor(chunkCount: number): Int32Array {
+	const lengthBytes = 4 * Math.ceil(chunkCount / 32);
+	const memory = new ArrayBuffer(lengthBytes < LARGE_BYTES ? lengthBytes : Math.max(lengthBytes, MAPPED_ALONE_BYTES));
+	adviseMemory(new Uint8Array(memory), true);
+	return new Int32Array(memory, 0, lengthBytes / 4);
 }

@@ -5,6 +5,9 @@ import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES } from './segment.ts';
 import type { SegmentContent } from './segment-scan.ts';
 
+/** Chunks whose heads are in one page of memory. */
+const HEADS_IN_PAGE = 1024;
+
 /** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
 const NODES_MAX = 1 << 26;
 
@@ -24,7 +27,11 @@ export class PreservedChunks {
 	constructor(firstEpoch: number, chunkCount: number, chunkSizeBytes: number, chunksPresent: number) {
 		this.#pagesPerChunk = chunkSizeBytes / PAGE_BYTES;
 		this.epochs = EpochTable.create(firstEpoch);
-		this.index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, chunksPresent));
+		this.index = ChunkIndex.create(
+			chunkCount,
+			nodeCapacity(chunkCount, chunksPresent),
+			chunksPresent > chunkCount / HEADS_IN_PAGE,
+		);
 	}
 
 	/** Begins the next epoch, whose segment has this length already. */

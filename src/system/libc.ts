@@ -41,6 +41,8 @@ const cIoctl = bind<[number, number, Uint8Array]>('int ioctl(int fd, unsigned lo
 const cFallocate = bind<[number, number, number, number]>(
 	'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
+const cMemmove = bind<[Uint8Array, Uint8Array, number]>('intptr_t memmove(void *to, const void *from, size_t count)');
+const cMadvise = bind<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
 const cGetXattr = bind<[string, string, Uint8Array, number]>(
 	'intptr_t getxattr(const char *path, const char *name, void *value, size_t size)',
 );
@@ -182,6 +184,31 @@ function tryLock(fd: number, operation: number): boolean {
 	const errno = load().koffi.errno();
 	if (errno === constants.errno.EWOULDBLOCK) return false;
 	throw new SystemError('flock', errno);
+}
+
+const MADV_DONTFORK = 10;
+const MADV_HUGEPAGE = 14;
+const PAGE_BYTES = 4096;
+
+/**
+ * A piece of memory of this size is mapped on its own by glibc, and unmapped when it is freed (the greatest value of
+ * M_MMAP_THRESHOLD). Advice about a smaller one would go on to whatever gets its place.
+ */
+export const MAPPED_ALONE_BYTES = 32 << 20;
+
+/**
+ * Prepares a large piece of memory that is written to all over: child processes do not get it (else every page that is
+ * written after a fork is copied first), and where `huge`, pages of 2 MiB stand under it, so that touching it costs a
+ * fault for each of these only. A kernel that does not do so is as good, only slower. Pieces of less than
+ * MAPPED_ALONE_BYTES are left alone.
+ */
+export function adviseMemory(memory: Uint8Array, huge: boolean): void {
+	if (memory.length < MAPPED_ALONE_BYTES) return;
+	const address = Number(cMemmove(memory, memory, 0)); // it returns where its argument is
+	const start = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
+	const lengthBytes = Math.floor((address + memory.length - start) / PAGE_BYTES) * PAGE_BYTES;
+	cMadvise(start, lengthBytes, MADV_DONTFORK);
+	if (huge) cMadvise(start, lengthBytes, MADV_HUGEPAGE);
 }
 
 const PR_SET_IO_FLUSHER = 57;

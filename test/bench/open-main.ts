@@ -79,9 +79,10 @@ function openAndMeasure(directory: string): void {
 	const startMs = performance.now();
 	const diffArea = DiffArea.open(options(directory));
 	const openMs = Math.round(performance.now() - startMs);
+	const cpuMs = Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000);
 	const status = readFileSync('/proc/self/status', 'utf8');
 	const peakMiB = Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024);
-	console.log(JSON.stringify({ chunks: CHUNKS, copies: diffArea.copies.length, openMs, peakMiB }));
+	console.log(JSON.stringify({ chunks: CHUNKS, copies: diffArea.copies.length, openMs, cpuMs, peakMiB }));
 }
 
 if (process.argv[2]) {
