@@ -201,7 +201,6 @@ export function readPlaces(path: string, epoch: number, segmentBytes: number): S
 		body.length === 8 * header.count &&
 		crc32(body) === header.crc32;
 	if (!fits) return undefined;
-	const places = new Uint32Array(2 * header.count);
-	Buffer.from(places.buffer).set(body);
+	const places = new Uint32Array(body.buffer, body.byteOffset, 2 * header.count);
 	return { lengthBytes: segmentBytes, nextSequence: 0, places };
 }
