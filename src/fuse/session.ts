@@ -4,8 +4,8 @@
  * session of its own, and the kernel hands every request to one of them.
  *
  * Waiting is what costs: a thread that sleeps in poll(2) is woken some 50 µs after the request was queued, longer than
- * most requests take to answer. So after a request the loop spins for SPIN_MS over a non-blocking read, in which a
- * busy client's next request arrives, and only then sleeps: an idle mount costs no CPU.
+ * most requests take to answer. So after a request the loop spins over a non-blocking read for a moment, in which a
+ * busy client's next request arrives, and only then sleeps (see turns.ts): an idle mount costs no CPU.
  */
 import { writeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
@@ -23,6 +23,7 @@ import {
 	outHeader,
 } from './protocol.ts';
 import { Request } from './request.ts';
+import { STANDBY_MS, Turns } from './turns.ts';
 
 /** A file system that the kernel asks. One thread calls it, one request at a time. */
 export interface RequestHandler {
@@ -41,6 +42,8 @@ export interface SessionOptions {
 	/** Non-blocking eventfds: who writes to one has `betweenRequests` called soon. */
 	readonly wakeFds: readonly number[];
 	readonly handler: RequestHandler;
+	/** Where others serve the mount, too. */
+	readonly turns?: Turns;
 	/**
 	 * Called after every request and when woken: no request is being answered by this thread meanwhile. Returns the
 	 * milliseconds after which it wants to be called again even if nothing happens, -1 for no need, or 'stop'.
@@ -49,7 +52,6 @@ export interface SessionOptions {
 	log(message: string, error: unknown): void;
 }
 
-const SPIN_MS = 0.05;
 const NO_REPLY = Number.MIN_SAFE_INTEGER;
 
 /**
@@ -59,28 +61,39 @@ const NO_REPLY = Number.MIN_SAFE_INTEGER;
 export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 	const { fd, wakeFds } = options;
 	const answering = new Answering(options);
-	const waiting = new PollSet([fd, ...wakeFds]);
-	const counter = Buffer.alloc(8);
-	for (let spinUntilMs = 0; ; ) {
+	const { turns = new Turns() } = options;
+	const [waiting, standingBack] = [new PollSet([...wakeFds, fd]), new PollSet(wakeFds)];
+	for (;;) {
 		const received = answering.request.receive(fd);
 		if (received > 0) {
+			turns.taken();
 			answering.answer();
 			if (options.betweenRequests() === 'stop') return 'stopped';
-			spinUntilMs = performance.now() + SPIN_MS;
 		} else if (received === -ENODEV) {
 			return 'unmounted';
 		} else if (received === -EAGAIN) {
-			if (performance.now() < spinUntilMs) continue;
+			if (turns.spins()) continue;
 			const delayMs = options.betweenRequests();
 			if (delayMs === 'stop') return 'stopped';
-			waiting.wait(delayMs);
-			for (let i = 0; i < wakeFds.length; i++) if (waiting.revents(1 + i) !== 0) readOrErrno(wakeFds[i]!, counter);
+			if (turns.standsBack())
+				turns.woken(wait(standingBack, wakeFds, delayMs < 0 ? STANDBY_MS : Math.min(delayMs, STANDBY_MS)));
+			else turns.woken(wait(waiting, wakeFds, delayMs));
 		} else if (received !== -EINTR && received !== -ENOENT) {
 			// ENOENT: the request was interrupted before it could be read.
 			throw ioError('fuse-read-failed', `/dev/fuse: reading a request failed: ${errnoName(-received)}`);
 		}
 	}
 }
+
+/** Waits; resets the eventfds that were written to, the first ones in the set. Returns whether there were any. */
+function wait(set: PollSet, wakeFds: readonly number[], timeoutMs: number): boolean {
+	set.wait(timeoutMs);
+	const written = wakeFds.filter((_, i) => set.revents(i) !== 0);
+	for (const wakeFd of written) readOrErrno(wakeFd, COUNTER);
+	return written.length > 0;
+}
+
+const COUNTER = Buffer.alloc(8);
 
 /** The buffers of one session and what it does with one request. */
 class Answering {

@@ -3,6 +3,7 @@ import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/moun
 import { ROOT_NODE } from '../fuse/node-id.ts';
 import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
 import { createStoreAheadShare } from '../fuse/store-ahead.ts';
+import { createTurnsShare } from '../fuse/turns.ts';
 import { eventfd } from '../system/libc.ts';
 import type { ShownCopies } from './messages.ts';
 import type { ServedTree } from './served-tree.ts';
@@ -30,6 +31,7 @@ export class BrowseMount implements ServedTree {
 	readonly #threads = new Set<BrowseThread>();
 	readonly #cacheBytes: number;
 	readonly #ahead = createStoreAheadShare();
+	readonly #turns = createTurnsShare();
 	readonly #aheadFd = eventfd();
 	#started = 0;
 	#shown: ShownCopies;
@@ -65,6 +67,7 @@ export class BrowseMount implements ServedTree {
 			fuseFd: this.#mount.fd,
 			shown: this.#shown,
 			ahead: this.#ahead,
+			turns: this.#turns,
 			threadNumber: ++this.#started,
 			aheadFd: this.#aheadFd,
 			cacheBytes: Math.floor(this.#cacheBytes / THREADS),

@@ -5,6 +5,7 @@ import createDebug from 'debug';
 import { messageOf } from '../errors.ts';
 import { runSession } from '../fuse/session.ts';
 import { StoreAhead } from '../fuse/store-ahead.ts';
+import { Turns } from '../fuse/turns.ts';
 import { OrderTaker, WAKE } from './mailbox.ts';
 import type { BrowseOrder, BrowseThreadSetup } from './messages.ts';
 import { ShownTree } from './shown-tree.ts';
@@ -13,11 +14,12 @@ const log = createDebug('noonmark:service:browse');
 const setup = workerData as BrowseThreadSetup;
 const orders = new OrderTaker<BrowseOrder>(setup.mailbox);
 const note = (message: string, error: unknown) => log('%s: %s', message, messageOf(error));
+const wakeOthers = () => writeSync(setup.aheadFd, WAKE);
 const ahead = new StoreAhead({
 	share: setup.ahead,
 	threadNumber: setup.threadNumber,
 	fuseFd: setup.fuseFd,
-	wakeOthers: () => writeSync(setup.aheadFd, WAKE),
+	wakeOthers,
 });
 const shownTree = new ShownTree({ log: note, ahead, cacheBytes: setup.cacheBytes }, setup.shown);
 
@@ -25,6 +27,7 @@ runSession({
 	fd: setup.fuseFd,
 	wakeFds: [orders.wakeFd, setup.aheadFd],
 	handler: shownTree.tree,
+	turns: new Turns({ share: setup.turns, sessionNumber: setup.threadNumber, callOthers: wakeOthers }),
 	betweenRequests: () => {
 		orders.takeAll(({ shown }) => shownTree.show(shown));
 		shownTree.tree.readAhead();

@@ -3,6 +3,7 @@ import type { CatalogCopy } from '../diff/catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { PlainError } from '../errors.ts';
 import type { StoreAheadShare } from '../fuse/store-ahead.ts';
+import type { TurnsShare } from '../fuse/turns.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 import type { MailboxEnd } from './mailbox.ts';
 
@@ -82,9 +83,10 @@ export interface BrowseThreadSetup {
 	readonly fuseFd: number;
 	readonly shown: ShownCopies;
 	readonly ahead: StoreAheadShare;
+	readonly turns: TurnsShare;
 	/** 1, 2, …: never that of another thread of the mount. */
 	readonly threadNumber: number;
-	/** The eventfd of all threads of the mount: wakes them for the read-ahead. */
+	/** The eventfd of all threads of the mount: wakes one of them. */
 	readonly aheadFd: number;
 	/** For the metadata of all copies that this thread has open. */
 	readonly cacheBytes: number;

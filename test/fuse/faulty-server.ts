@@ -1,7 +1,9 @@
 import { NoonmarkError } from '../../src/errors.ts';
 import { encodeAttrOut, S_IFREG } from '../../src/fuse/attributes.ts';
-import { FUSE_GETATTR, FUSE_GETXATTR, FUSE_LISTXATTR, FUSE_READ } from '../../src/fuse/protocol.ts';
+import { FUSE_GETATTR, FUSE_GETXATTR, FUSE_LISTXATTR, FUSE_READ, getxattrIn } from '../../src/fuse/protocol.ts';
 import type { RequestHandler } from '../../src/fuse/session.ts';
+
+const SLOW = Buffer.from('user.slow');
 
 /** A file of one byte whose handler misbehaves in a different way for each operation. */
 export function createHandler(): RequestHandler {
@@ -30,6 +32,8 @@ export function createHandler(): RequestHandler {
 				case FUSE_READ:
 					throw new TypeError('a bug in a handler');
 				case FUSE_GETXATTR:
+					if (Buffer.from(request.name(getxattrIn.sizeBytes)).equals(SLOW))
+						Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
 					throw new NoonmarkError('unsupported', 'some-feature', 'a feature that is not understood');
 				case FUSE_LISTXATTR:
 					return 2 ** 20 - 1; // More than was asked for: the kernel refuses it.

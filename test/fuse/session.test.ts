@@ -68,6 +68,27 @@ test('an unknown operation answers ENOSYS', async (t) => {
 	t.regex(statfs.stderr, /Function not implemented/);
 });
 
+const ONE_IS_STUCK = `
+import os, sys, threading, time
+path, answered = sys.argv[1], []
+for i in range(2000): os.stat(path)
+def slow():
+	try: os.getxattr(path, 'user.slow')
+	except OSError: answered.append('slow')
+stuck = threading.Thread(target=slow)
+stuck.start()
+time.sleep(0.3)
+os.stat(path)
+answered.append('stat')
+stuck.join()
+print(answered)
+`;
+
+test('a session that had stood back answers while the one that served alone is stuck in a request', async (t) => {
+	const { mountPoint } = serveFaulty(t, 2);
+	t.is((await runOk('python3', ['-c', ONE_IS_STUCK, mountPoint])).toString(), "['stat', 'slow']\n");
+});
+
 test('unmounting ends every session that sleeps on the descriptor', async (t) => {
 	const mount = serveFaulty(t, 3);
 	await runOk('stat', [mount.mountPoint]);

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type FuseMount, type MountOptions, mountFuse, unmount } from '../../src/fuse/mount.ts';
+import { createTurnsShare } from '../../src/fuse/turns.ts';
+import { eventfd } from '../../src/system/libc.ts';
 
 interface TeardownContext {
 	teardown(action: () => void | Promise<void>): void;
@@ -33,11 +35,15 @@ export function serveMount(
 	const mount = mountFuse(options);
 	const messages: string[] = [];
 	const ended: Promise<unknown>[] = [];
+	const turns = createTurnsShare();
+	const callFd = eventfd();
 	for (let i = 0; i < (options.threads ?? 1); i++) {
 		const worker = new Worker(new URL('./fuse-worker.js', import.meta.url), {
 			workerData: {
 				fd: mount.fd,
-				wakeFds: options.wakeFds ?? [],
+				wakeFds: [...(options.wakeFds ?? []), callFd],
+				turns: { share: turns, sessionNumber: i + 1 },
+				callFd,
 				handlerModule: options.handlerModule,
 				handlerData: options.handlerData,
 			},
@@ -53,6 +59,7 @@ export function serveMount(
 		unmount(mount.mountPoint, { detach: true });
 		await Promise.all(ended);
 		closeSync(mount.fd);
+		closeSync(callFd);
 	};
 	t.teardown(stop);
 	return { ...mount, messages, stop };
