@@ -38,9 +38,12 @@ images: build/.done .tools
 bench: build/.done .tools
 	node --enable-source-maps build/test/bench/main.js
 
-# How long opening 10 million preserved chunks takes; how long a copy holds writes; what a slow flush costs.
+# How long opening 10 million preserved chunks takes; what a read in the oldest of 512 copies costs; how long a copy holds writes; what a slow flush costs.
 bench-open: build/.done
 	node --enable-source-maps build/test/bench/open-main.js
+
+bench-lookup: build/.done
+	node --enable-source-maps build/test/bench/lookup-main.js
 
 bench-hold: build/.done
 	node --enable-source-maps build/test/bench/hold-time.js
@@ -73,4 +76,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo bench-open bench-hold fuzz unfrozen torture images bench bench-storage bench-scale clean .tools
+.PHONY: all check test demo bench-open bench-lookup bench-hold fuzz unfrozen torture images bench bench-storage bench-scale clean .tools

@@ -1,10 +1,12 @@
+import { constants } from 'node:os';
 import { ioError, messageOf, refused } from '../errors.ts';
 import type { NoRoom } from './diff-area-types.ts';
 
 /** Whether an error of the file system means that there is no room: on the disk, or in the quota of its owner. */
 export function isNoSpace(error: unknown): boolean {
-	const { code } = error as NodeJS.ErrnoException;
-	return code === 'ENOSPC' || code === 'EDQUOT';
+	const { code, errno = 0 } = error as NodeJS.ErrnoException;
+	// Node has no name for EDQUOT, and its numbers are negative.
+	return code === 'ENOSPC' || Math.abs(errno) === constants.errno.EDQUOT;
 }
 
 /** The error where the policy protects the copies, and there is no room for more. */
