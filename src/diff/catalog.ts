@@ -13,7 +13,8 @@ import { PAGE_BYTES } from './segment.ts';
 
 const MAGIC = 'noonmark-diff-area';
 const VERSION = 1;
-const FILE_NAMES = ['catalog', 'catalog.backup'] as const;
+/** The files of a storage that tell of its copies: one is enough. */
+export const CATALOG_NAMES = ['catalog', 'catalog.backup'] as const;
 
 /** A shadow copy as the diff area knows it: its epoch, and what its owner wrote on it (plain JSON, kept unread). */
 export interface CatalogCopy {
@@ -53,7 +54,7 @@ export type StoredCatalog = Omit<CatalogBody, 'maximumBytes'> & Partial<Pick<Cat
  * the second one helped out. Errors: corrupt `catalog-damaged`, unsupported `catalog-version`; io `catalog-unreadable`.
  */
 export function readCatalog(directory: string, onFault: (fault: string) => void = () => {}): StoredCatalog | undefined {
-	const [path, backup] = FILE_NAMES.map((name) => join(directory, name)) as [string, string];
+	const [path, backup] = CATALOG_NAMES.map((name) => join(directory, name)) as [string, string];
 	try {
 		const catalog = readOne(path);
 		if (catalog) return catalog;
@@ -153,7 +154,7 @@ function isListOfEpochs(value: unknown): value is Fields[] {
 export function writeCatalog(directory: string, body: StoredCatalog): void {
 	const text = `${JSON.stringify({ magic: MAGIC, version: VERSION, crc32: crc32(JSON.stringify(body)), body })}\n`;
 	try {
-		for (const name of FILE_NAMES) writeDurably(join(directory, name), text);
+		for (const name of CATALOG_NAMES) writeDurably(join(directory, name), text);
 		syncDirectory(directory);
 	} catch (error) {
 		throw ioError('catalog-unwritable', `${directory}: its catalog cannot be written: ${messageOf(error)}`, error);

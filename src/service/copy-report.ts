@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { CopySelection, CopyState, ShadowCopyReport } from '../control/messages.ts';
 import { missing } from '../errors.ts';
 import type { ProvidedCopy, ProviderType } from '../shadow/provider.ts';
+import type { BrowsableCopy } from './messages.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 
 /** A shadow copy of a mounted volume as users see it. */
@@ -25,6 +26,12 @@ export function copyReport(
 		freedByDeletingBytes: null,
 	};
 }
+
+/** The copies that can be read, as the threads that show them need them. */
+export const browsableCopies = (copies: readonly ProvidedCopy[]): BrowsableCopy[] =>
+	copies
+		.filter(({ fault }) => fault === null)
+		.map(({ copy: { name, createdAtMs }, device, number }) => ({ number, name, createdAtMs, device }));
 
 /** Errors: missing `no-such-copy`. */
 export function selectCopies(copies: readonly ProvidedCopy[], which: CopySelection): ProvidedCopy[] {

@@ -1,9 +1,9 @@
 /** Whether the shadow copies can be read. A copy does not change, so each is looked at once. */
-import { Worker } from 'node:worker_threads';
 import createDebug from 'debug';
 import type { CopyState } from '../control/messages.ts';
 import { messageOf } from '../errors.ts';
 import type { DeviceSpecification, ProvidedCopy } from '../shadow/provider.ts';
+import { answerOfThread } from './answer-of-thread.ts';
 
 const log = createDebug('noonmark:service');
 
@@ -46,11 +46,11 @@ export class CopyStates {
 const UNKNOWN: CopyState = { state: 'created', fault: null };
 
 /** In a thread of its own: a journal may be long. */
-function lookInto(setup: CopyStatesThreadSetup): Promise<readonly CopyState[]> {
-	return new Promise((resolve) => {
-		const worker = new Worker(new URL('./copy-states-thread.js', import.meta.url), { workerData: setup });
-		worker.once('message', resolve);
-		worker.once('error', (error) => log('looking into copies: %s', messageOf(error)));
-		worker.once('exit', () => resolve([]));
-	});
+async function lookInto(setup: CopyStatesThreadSetup): Promise<readonly CopyState[]> {
+	try {
+		return await answerOfThread<readonly CopyState[]>('./copy-states-thread.js', 'looking', setup);
+	} catch (error) {
+		log('looking into copies: %s', messageOf(error));
+		return [];
+	}
 }

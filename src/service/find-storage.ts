@@ -1,8 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { CATALOG_NAMES } from '../diff/catalog.ts';
 import { missing } from '../errors.ts';
-
-const CATALOGS = ['catalog', 'catalog.backup'];
 
 /**
  * The storage of a volume that is not mounted: TARGET itself, where it is a storage, or what lies beside the image
@@ -12,7 +11,7 @@ export function findStorage(target: string): string {
 	try {
 		const path = realpathSync(target);
 		for (const directory of [path, `${path}.noonmark`]) {
-			if (CATALOGS.some((name) => existsSync(join(directory, name)))) return directory;
+			if (CATALOG_NAMES.some((name) => existsSync(join(directory, name)))) return directory;
 		}
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

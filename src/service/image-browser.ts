@@ -14,18 +14,19 @@ import type {
 	VerifyNews,
 	VolumeEvent,
 } from '../control/messages.ts';
+import { CATALOG_NAMES } from '../diff/catalog.ts';
 import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
-import { corrupt, missing, refused } from '../errors.ts';
+import { missing, refused } from '../errors.ts';
 import { PRESENT_NAME, PRESENT_NUMBER } from '../fuse/browse-tree.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import { tryLockShared } from '../system/libc.ts';
-import { copyReport, selectCopies } from './copy-report.ts';
+import { browsableCopies, copyReport } from './copy-report.ts';
 import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import type { BrowsableCopy } from './messages.ts';
 import type { MountPlan } from './mount-plan.ts';
-import { mountUsers, namesOf } from './mount-users.ts';
+import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
 import { type ServedTree, serveTree } from './served-tree.ts';
@@ -58,7 +59,7 @@ export class ImageBrowser implements MountedVolume {
 		try {
 			const stored = readStorage(paths, device, events);
 			const provided = stored ? storedAsProvided(image, stored) : [];
-			const copies = [presentState(image, nowMs()), ...provided.filter(({ fault }) => fault === null).map(browsable)];
+			const copies = [presentState(image, nowMs()), ...browsableCopies(provided)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
 			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
 			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
@@ -96,9 +97,7 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device, fault }] = selectCopies(this.#parts.copies, { named: [copy] }) as [ProvidedCopy];
-		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
-		return inspectCopy({ device, selection });
+		return inspectCopy(this.#parts.copies, copy, selection);
 	}
 
 	async create(): Promise<never> {
@@ -138,9 +137,7 @@ export class ImageBrowser implements MountedVolume {
 
 	async unmount(): Promise<void> {
 		const { mountpoint } = this.#parts.paths;
-		const users = mountUsers(mountpoint);
-		if (users.length > 0)
-			throw refused('mount-busy', `${mountpoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
+		checkNotUsed(mountpoint);
 		await this.#end({ detach: false });
 	}
 
@@ -170,7 +167,7 @@ export class ImageBrowser implements MountedVolume {
 /** Undefined where there is no storage, or none that can be read: the latter is put on record. */
 function readStorage({ image, storage }: VolumePaths, device: FileDevice, events: EventLog) {
 	try {
-		accessSync(join(storage, 'catalog'), constants.R_OK);
+		accessSync(join(storage, CATALOG_NAMES[0]), constants.R_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
 		if (code !== 'ENOENT') {
@@ -189,12 +186,9 @@ function openShared(image: string): FileDevice {
 	throw refused('image-in-use', `${image}: is in use by another process that holds its lock`);
 }
 
-const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
-	...{ number, device },
-	...{ name: copy.name, createdAtMs: copy.createdAtMs },
-});
-
 const presentState = (volumePath: string, nowMs: number): BrowsableCopy => ({
-	...{ number: PRESENT_NUMBER, name: PRESENT_NAME },
-	...{ createdAtMs: nowMs, device: { kind: 'volume', volumePath } },
+	number: PRESENT_NUMBER,
+	name: PRESENT_NAME,
+	createdAtMs: nowMs,
+	device: { kind: 'volume', volumePath },
 });

@@ -1,12 +1,13 @@
 /** Looks into the file system of an image, or of a shadow copy of a mounted volume. */
-import { Worker } from 'node:worker_threads';
 import { FileDevice } from '../block/file-device.ts';
 import { ask } from '../control/client.ts';
 import type { FileSystemReport, InspectSelection } from '../control/messages.ts';
-import { errorFromPlain, ioError, messageOf, type PlainError } from '../errors.ts';
+import { corrupt, errorFromPlain, type PlainError } from '../errors.ts';
 import { inspectFileSystem } from '../ext/inspect.ts';
 import { parseGmtName } from '../shadow/gmt-name.ts';
-import type { DeviceSpecification } from '../shadow/provider.ts';
+import type { DeviceSpecification, ProvidedCopy } from '../shadow/provider.ts';
+import { answerOfThread } from './answer-of-thread.ts';
+import { selectCopies } from './copy-report.ts';
 import { findVolume } from './runtime-directory.ts';
 
 /**
@@ -43,15 +44,19 @@ export interface InspectThreadSetup {
 }
 export type InspectThreadAnswer = { readonly report: FileSystemReport } | { readonly error: PlainError };
 
-/** For the service: in a thread of its own, since a damaged volume may take a while and nobody is to wait for that. */
-export function inspectCopy(setup: InspectThreadSetup): Promise<FileSystemReport> {
-	return new Promise((resolve, reject) => {
-		const worker = new Worker(new URL('./inspect-thread.js', import.meta.url), { workerData: setup });
-		worker.once('message', (answer: InspectThreadAnswer) => {
-			if ('report' in answer) resolve(answer.report);
-			else reject(errorFromPlain(answer.error));
-		});
-		worker.once('error', (error) => reject(ioError('failed', messageOf(error), error)));
-		worker.once('exit', () => reject(ioError('failed', 'the inspecting thread ended without an answer')));
-	});
+/**
+ * Looks into one of these copies, by name or id, for the service: in a thread of its own, since a damaged volume may take
+ * a while. Errors: missing `no-such-copy`; corrupt `copy-unreadable`; those of inspectFileSystem.
+ */
+export async function inspectCopy(
+	copies: readonly ProvidedCopy[],
+	wanted: string,
+	selection: InspectSelection,
+): Promise<FileSystemReport> {
+	const [{ device, fault }] = selectCopies(copies, { named: [wanted] }) as [ProvidedCopy];
+	if (fault !== null) throw corrupt('copy-unreadable', `${wanted}: cannot be read: ${fault}`);
+	const setup: InspectThreadSetup = { device, selection };
+	const answer = await answerOfThread<InspectThreadAnswer>('./inspect-thread.js', 'inspecting', setup);
+	if ('error' in answer) throw errorFromPlain(answer.error);
+	return answer.report;
 }

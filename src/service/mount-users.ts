@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { refused } from '../errors.ts';
 
 export interface MountUser {
 	readonly pid: number;
@@ -14,6 +15,13 @@ export function mountUsers(mountPoint: string): MountUser[] {
 	return pids
 		.filter((pid) => linksOf(pid).some((target) => isWithin(target, mountPoint)))
 		.map((pid) => ({ pid: Number(pid), command: commandOf(pid) }));
+}
+
+/** Errors: refused `mount-busy` where somebody keeps a mount busy, with who does. */
+export function checkNotUsed(mountPoint: string): void {
+	const users = mountUsers(mountPoint);
+	if (users.length === 0) return;
+	throw refused('mount-busy', `${mountPoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
 }
 
 /** `vim (pid 123), bash (pid 124)` */

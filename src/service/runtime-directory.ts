@@ -18,7 +18,7 @@ import {
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
-import { missing, NoonmarkError, refused } from '../errors.ts';
+import { missing, refused } from '../errors.ts';
 import { isWithin } from './mount-users.ts';
 
 /** Absolute paths without symbolic links. */
@@ -167,11 +167,8 @@ export async function runningVolumes(): Promise<RegisteredVolume[]> {
  */
 export async function findVolume(target: string): Promise<RegisteredVolume> {
 	const running = await runningVolumes();
-	const path = absolutePath(target);
-	const found = running.filter(({ volume }) => placesOf(volume).some((place) => isWithin(path, place)));
-	// Of nested ones (a data directory that holds another volume's mount point) the innermost is meant.
-	const [best] = found.sort((a, b) => longestPlace(b, path) - longestPlace(a, path));
-	if (best) return best;
+	const found = volumeAt(target, running);
+	if (found) return found;
 	const forRoot = process.getuid!() === 0 ? '' : ' by you; what root mounted only root manages: try again with sudo';
 	const known = running.map(({ volume }) => `${volume.image} (on ${volume.mountpoint})`).join(', ');
 	throw missing(
@@ -193,12 +190,14 @@ const longestPlace = ({ volume }: RegisteredVolume, path: string) =>
 
 /** As findVolume; undefined where TARGET belongs to no mounted volume. */
 export async function findRunningVolume(target: string): Promise<RegisteredVolume | undefined> {
-	try {
-		return await findVolume(target);
-	} catch (error) {
-		if (error instanceof NoonmarkError && error.code === 'no-such-volume') return undefined;
-		throw error;
-	}
+	return volumeAt(target, await runningVolumes());
+}
+
+/** Of nested ones (a data directory that holds another volume's mount point) the innermost. */
+function volumeAt(target: string, volumes: readonly RegisteredVolume[]): RegisteredVolume | undefined {
+	const path = absolutePath(target);
+	const found = volumes.filter(({ volume }) => placesOf(volume).some((place) => isWithin(path, place)));
+	return found.sort((a, b) => longestPlace(b, path) - longestPlace(a, path))[0];
 }
 
 /** The path without symbolic links, as far as it can be told. */

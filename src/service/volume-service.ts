@@ -17,20 +17,20 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
-import { corrupt, messageOf, refused } from '../errors.ts';
+import { messageOf, refused } from '../errors.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
 import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
-import { copyReport, selectCopies } from './copy-report.ts';
+import { browsableCopies, copyReport, selectCopies } from './copy-report.ts';
 import { CopyStates } from './copy-states.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
-import type { BrowsableCopy, ShownCopies } from './messages.ts';
+import type { ShownCopies } from './messages.ts';
 import type { LiveMountPlan } from './mount-plan.ts';
-import { mountUsers, namesOf } from './mount-users.ts';
+import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
@@ -262,9 +262,7 @@ export class VolumeService implements MountedVolume {
 	}
 
 	async inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport> {
-		const [{ device, fault }] = selectCopies(await this.#provider.copies(), { named: [copy] }) as [ProvidedCopy];
-		if (fault !== null) throw corrupt('copy-unreadable', `${copy}: cannot be read: ${fault}`);
-		return inspectCopy({ device, selection });
+		return inspectCopy(await this.#provider.copies(), copy, selection);
 	}
 
 	/** Makes the tree show the copies that live. */
@@ -275,7 +273,7 @@ export class VolumeService implements MountedVolume {
 
 	#shown(): ShownCopies {
 		return {
-			copies: this.#copies.filter(({ fault }) => fault === null).map(browsable),
+			copies: browsableCopies(this.#copies),
 			changedAtMs: this.#surroundings.nowMs(),
 			replayJournal: this.#replayJournal,
 		};
@@ -318,11 +316,7 @@ export class VolumeService implements MountedVolume {
 
 	#checkNotBusy(): void {
 		const { data, mountpoint, live } = this.paths;
-		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) {
-			const users = mountUsers(mountPoint);
-			if (users.length > 0)
-				throw refused('mount-busy', `${mountPoint}: in use by ${namesOf(users)}; end them or let them leave it first`);
-		}
+		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) checkNotUsed(mountPoint);
 		const others = this.#live.mountPoints().filter((mountPoint) => mountPoint !== data);
 		if (others.length > 0) {
 			throw refused(
@@ -344,13 +338,6 @@ export class VolumeService implements MountedVolume {
 		return copies.map((provided, i) => copyReport(provided, states[i]!, this.#provider.type, this.paths));
 	}
 }
-
-const browsable = ({ copy, device, number }: ProvidedCopy): BrowsableCopy => ({
-	number,
-	name: copy.name,
-	createdAtMs: copy.createdAtMs,
-	device,
-});
 
 function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
 	if (size === 'unbounded') return null;

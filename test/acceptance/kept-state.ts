@@ -68,6 +68,11 @@ export class ReaderLoop {
 		this.#ended ??= this.#run();
 	}
 
+	/** How many are done. */
+	get rounds(): number {
+		return this.#rounds;
+	}
+
 	/** Lets the round under way end. */
 	async stop(): Promise<{ rounds: number; differences: readonly string[] }> {
 		this.#isStopping = true;
