@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { refused } from '../errors.ts';
 
-export interface MountUser {
+interface MountUser {
 	readonly pid: number;
 	readonly command: string;
 }
@@ -10,7 +10,7 @@ export interface MountUser {
  * The processes that keep a mount busy: with a working directory, a root, a program or an open file at or below it.
  * Reads only links of /proc, never the mount itself.
  */
-export function mountUsers(mountPoint: string): MountUser[] {
+function mountUsers(mountPoint: string): MountUser[] {
 	const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
 	return pids
 		.filter((pid) => linksOf(pid).some((target) => isWithin(target, mountPoint)))
@@ -25,7 +25,7 @@ export function checkNotUsed(mountPoint: string): void {
 }
 
 /** `vim (pid 123), bash (pid 124)` */
-export const namesOf = (users: readonly MountUser[]) =>
+const namesOf = (users: readonly MountUser[]) =>
 	users.map(({ pid, command }) => `${command} (pid ${pid})`).join(', ');
 
 /** Whether a path is a directory or lies below it. Both absolute, without symbolic links. */
