@@ -25,8 +25,7 @@ export function checkNotUsed(mountPoint: string): void {
 }
 
 /** `vim (pid 123), bash (pid 124)` */
-const namesOf = (users: readonly MountUser[]) =>
-	users.map(({ pid, command }) => `${command} (pid ${pid})`).join(', ');
+const namesOf = (users: readonly MountUser[]) => users.map(({ pid, command }) => `${command} (pid ${pid})`).join(', ');
 
 /** Whether a path is a directory or lies below it. Both absolute, without symbolic links. */
 export const isWithin = (path: string, directory: string) =>
