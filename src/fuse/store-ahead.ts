@@ -33,8 +33,8 @@ const ASKED_BY = 4;
 /** How many windows were asked for, and how many of these were begun: one may be asked for while another is stored. */
 const ASKED = 5;
 const TAKEN = 6;
-/** 1 while a thread stores. One that dies meanwhile leaves it so, and nothing is stored any more. */
-export const STORING = 7;
+/** The number of the thread that stores, or 0. */
+const STORING = 7;
 const WORDS = 8;
 
 /** What the threads of a mount share: plain data. */
@@ -45,6 +45,11 @@ export interface StoreAheadShare {
 
 export function createStoreAheadShare(): StoreAheadShare {
 	return { files: ListedFiles.create().share, state: new SharedArrayBuffer(4 * WORDS) };
+}
+
+/** Frees what a thread that has ended may have held. */
+export function releaseStoreAhead(share: StoreAheadShare, threadNumber: number): void {
+	Atomics.compareExchange(new Int32Array(share.state), STORING, threadNumber, 0);
 }
 
 export interface StoreAheadOptions {
@@ -110,8 +115,9 @@ export class StoreAhead {
 	work(read: (copyNumber: number, inodeNumber: number, into: Buffer) => number): void {
 		const state = this.#state;
 		const asked = Atomics.load(state, ASKED);
-		if (asked === state[TAKEN] || state[ASKED_BY] === this.#options.threadNumber) return;
-		if (Atomics.compareExchange(state, STORING, 0, 1) !== 0) return;
+		const { threadNumber } = this.#options;
+		if (asked === state[TAKEN] || state[ASKED_BY] === threadNumber) return;
+		if (Atomics.compareExchange(state, STORING, 0, threadNumber) !== 0) return;
 		state[TAKEN] = asked;
 		try {
 			this.#storeWindow(read);

@@ -18,7 +18,9 @@ const SPIN_MS_MAX = 0.5;
 const USELESS_WAKES_MAX = 3;
 
 const TAKEN = 0;
+/** The number of the session that spins, or 0. */
 const SPINNER = 1;
+/** A bit for each session that stands back. */
 const STANDING_BACK = 2;
 const WORDS = 3;
 
@@ -27,9 +29,16 @@ export type TurnsShare = SharedArrayBuffer;
 
 export const createTurnsShare = (): TurnsShare => new SharedArrayBuffer(4 * WORDS);
 
+/** Frees what a session that has ended, by a crash perhaps, may have held. */
+export function releaseTurn(share: TurnsShare, sessionNumber: number): void {
+	const state = new Int32Array(share);
+	Atomics.compareExchange(state, SPINNER, sessionNumber, 0);
+	Atomics.and(state, STANDING_BACK, ~(1 << sessionNumber));
+}
+
 export interface TurnsOptions {
 	readonly share: TurnsShare;
-	/** 1, 2, …: no other session of the mount has it. */
+	/** 1 to 31: no other session of the mount has it. */
 	readonly sessionNumber: number;
 	/** Makes the sessions that stand back return from their wait. */
 	callOthers(): void;
@@ -58,7 +67,7 @@ export class Turns {
 		Atomics.add(this.#state, TAKEN, 1);
 		this.#uselessWakes = 0;
 		if (this.#idleSinceMs === undefined) {
-			if (Atomics.load(this.#state, STANDING_BACK) > 0) this.#callOthers?.();
+			if (Atomics.load(this.#state, STANDING_BACK) !== 0) this.#callOthers?.();
 			return;
 		}
 		this.#stopSpinning();
@@ -81,7 +90,7 @@ export class Turns {
 		if (!this.#callOthers || this.#uselessWakes < USELESS_WAKES_MAX) return false;
 		this.#takenBefore = Atomics.load(this.#state, TAKEN);
 		this.#isBack = true;
-		Atomics.add(this.#state, STANDING_BACK, 1);
+		Atomics.or(this.#state, STANDING_BACK, 1 << this.#number);
 		return true;
 	}
 
@@ -92,7 +101,7 @@ export class Turns {
 			return;
 		}
 		this.#isBack = false;
-		Atomics.sub(this.#state, STANDING_BACK, 1);
+		Atomics.and(this.#state, STANDING_BACK, ~(1 << this.#number));
 		if (wasCalled || Atomics.load(this.#state, TAKEN) === this.#takenBefore) this.#uselessWakes = 0;
 	}
 

@@ -2,8 +2,8 @@ import createDebug from 'debug';
 import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/mount.ts';
 import { ROOT_NODE } from '../fuse/node-id.ts';
 import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
-import { createStoreAheadShare } from '../fuse/store-ahead.ts';
-import { createTurnsShare } from '../fuse/turns.ts';
+import { createStoreAheadShare, releaseStoreAhead } from '../fuse/store-ahead.ts';
+import { createTurnsShare, releaseTurn } from '../fuse/turns.ts';
 import { eventfd } from '../system/libc.ts';
 import type { ShownCopies } from './messages.ts';
 import type { ServedTree } from './served-tree.ts';
@@ -63,18 +63,21 @@ export class BrowseMount implements ServedTree {
 	}
 
 	#startThread(): void {
+		const threadNumber = ++this.#started;
 		const thread = new BrowseThread({
 			fuseFd: this.#mount.fd,
 			shown: this.#shown,
 			ahead: this.#ahead,
 			turns: this.#turns,
-			threadNumber: ++this.#started,
+			threadNumber,
 			aheadFd: this.#aheadFd,
 			cacheBytes: Math.floor(this.#cacheBytes / THREADS),
 		});
 		this.#threads.add(thread);
 		thread.ended.then((inOrder) => {
 			this.#threads.delete(thread);
+			releaseStoreAhead(this.#ahead, threadNumber);
+			releaseTurn(this.#turns, threadNumber);
 			if (!inOrder && this.#replacements++ < REPLACEMENTS_MAX) {
 				log('a browse thread crashed and is replaced');
 				this.#startThread();

@@ -84,7 +84,7 @@ export interface BrowseThreadSetup {
 	readonly shown: ShownCopies;
 	readonly ahead: StoreAheadShare;
 	readonly turns: TurnsShare;
-	/** 1, 2, …: never that of another thread of the mount. */
+	/** 1 to 31: never that of another thread of the mount. */
 	readonly threadNumber: number;
 	/** The eventfd of all threads of the mount: wakes one of them. */
 	readonly aheadFd: number;

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
-import { createStoreAheadShare, STORING } from '../../src/fuse/store-ahead.ts';
+import { createStoreAheadShare } from '../../src/fuse/store-ahead.ts';
 import { eventfd } from '../../src/system/libc.ts';
 import { serveMount } from '../helpers/fuse-mount.ts';
 import { Random } from '../helpers/random.ts';
@@ -21,7 +21,7 @@ async function imageOf(t: ExecutionContext, source: string, sizeMib: number): Pr
 	return image;
 }
 
-function serve(t: ExecutionContext, image: string, share = createStoreAheadShare()) {
+function serve(t: ExecutionContext, image: string) {
 	const mountPoint = join(temporaryDirectory(t), 'browse');
 	mkdirSync(mountPoint);
 	const aheadFd = eventfd();
@@ -29,7 +29,7 @@ function serve(t: ExecutionContext, image: string, share = createStoreAheadShare
 	const mount = serveMount(t, {
 		...{ mountPoint, root: 'directory', source: 'noonmark', readOnly: true, allowOther: false, threads: 2 },
 		handlerModule: new URL('./store-ahead-server.js', import.meta.url).href,
-		handlerData: { name: NAME, image, share, aheadFd, readCount } satisfies StoreAheadServed,
+		handlerData: { name: NAME, image, share: createStoreAheadShare(), aheadFd, readCount } satisfies StoreAheadServed,
 		wakeFds: [aheadFd],
 	});
 	return { ...mount, root: join(mountPoint, NAME), reads: () => new Int32Array(readCount)[0]! };
@@ -115,13 +115,4 @@ test('files far from each other bring no others', async (t) => {
 	const far = [0, 1500, 3000, 200, 1700, 3200, 400, 1900].map((index) => files[index]!);
 	await runOk('cat', far);
 	t.is(await cachedCount(files.filter((file) => !far.includes(file))), 0);
-});
-
-test('a thread that died while it stored costs speed only', async (t) => {
-	const share = createStoreAheadShare();
-	new Int32Array(share.state)[STORING] = 1;
-	const { root, reads } = serve(t, await smallFiles(t, 100), share);
-	const files = await listed(root);
-	t.is(String(await runOk('cat', files)).length, 100 * 'content of 10\n'.length * 100 - 10 * 100);
-	t.true(reads() >= files.length);
 });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { createTurnsShare, Turns } from '../../src/fuse/turns.ts';
+import { createTurnsShare, releaseTurn, Turns } from '../../src/fuse/turns.ts';
 
 /** Two sessions of one mount, and who was called. */
 function two() {
@@ -7,7 +7,7 @@ function two() {
 	const called: number[] = [];
 	const session = (sessionNumber: number) =>
 		new Turns({ share, sessionNumber, callOthers: () => called.push(sessionNumber) });
-	return { busy: session(1), other: session(2), called };
+	return { busy: session(1), other: session(2), called, share };
 }
 
 /** Spins out, and sleeps until a request comes that another session takes. */
@@ -73,4 +73,17 @@ test('one spins at a time', (t) => {
 	other.taken();
 	t.true(other.spins());
 	t.false(busy.spins());
+});
+
+test('a session that has ended neither spins nor stands back for the others', (t) => {
+	const { busy, other, called, share } = two();
+	t.true(other.spins());
+	releaseTurn(share, 2);
+	t.true(busy.spins());
+	for (let i = 0; i < 3; i++) wokenForNothing(other);
+	t.true(other.standsBack());
+	releaseTurn(share, 2);
+	busy.taken();
+	busy.taken();
+	t.deepEqual(called, []);
 });

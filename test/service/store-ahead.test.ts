@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
-import { run, shell } from '../helpers/run.ts';
-import { eventually, noonmarkJson, TestVolume } from '../helpers/volume.ts';
+import { run, runOk, shell } from '../helpers/run.ts';
+import { eventually, noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
 
-const test = canMount && programs('mke2fs', 'python3') ? anyTest : anyTest.skip;
+const test = canMount && programs('mke2fs', 'python3', 'fincore') ? anyTest : anyTest.skip;
 
 const write = (root: string, word: string) =>
 	shell('for i in $(seq 600); do for n in 1 2 3 4 5; do echo "$2 $i $n"; done > "$1/file-$i"; done; sync -f "$1"', [
@@ -51,4 +51,35 @@ test('a copy that is deleted while it is read ahead never shows what is not its 
 	t.true(Number(stdout) >= 200);
 	const rest = await shell('cd "$1"; cat file-* | cut -d" " -f1 | sort | uniq -c', [second.path]);
 	t.is(String(rest).trim(), '3000 second');
+});
+
+test('a thread that dies while it stores is replaced, and what is listed goes on being stored ahead', async (t) => {
+	const volume = new TestVolume(t);
+	const died = join(volume.directory, 'died');
+	const preload = `--import=${new URL('./dying-store.js', import.meta.url).href}`;
+	const env = { ...process.env, NODE_OPTIONS: preload, DYING_STORE: died };
+	t.is((await noonmark(['mount', volume.image, volume.mountpoint, '--data', volume.data], { env })).code, 0);
+	await write(volume.data, 'first');
+	const { path } = await volume.create();
+	const files = String(await shell('find "$1" -name "file-*"', [path]))
+		.trim()
+		.split('\n');
+	const cached = async (some: readonly string[]) =>
+		String(await runOk('fincore', ['--noheadings', '--raw', '--output', 'PAGES', ...some]))
+			.split('\n')
+			.filter(Number).length;
+	let read = 0;
+	const readSome = async () => {
+		await runOk('cat', files.slice(read, read + 4));
+		read += 4;
+	};
+	await eventually('the thread dies', async () => {
+		await readSome();
+		return existsSync(died);
+	});
+	await eventually('files that nobody has read are there', async () => {
+		await readSome();
+		return (await cached(files.slice(read, read + 200))) > 0;
+	});
+	t.is(String(await shell('cat "$1"/file-* | cut -d" " -f1 | sort | uniq -c', [path])).trim(), '3000 first');
 });
