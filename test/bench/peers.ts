@@ -168,7 +168,7 @@ export async function mountVolume(
 }
 
 /** Makes a shadow copy; returns its directory. */
-export async function createCopy({ image }: MountedVolume): Promise<string> {
+export async function createCopy({ image }: Pick<MountedVolume, 'image'>): Promise<string> {
 	const { shadowCopies } = await noonmarkJson<{ shadowCopies: { path: string }[] }>(['create', image]);
 	return shadowCopies[0]!.path;
 }

@@ -10,9 +10,17 @@ export interface Server {
 	stop(): Promise<void>;
 }
 
-/** Starts a program; resolves once it is ready. Where it ends before, or is not ready in time, it is stopped. */
-export async function startServer(command: string, args: readonly string[], isReady: () => boolean): Promise<Server> {
-	const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+/**
+ * Starts a program; resolves once it is ready. Where it ends before, or is not ready in time, it is stopped. What it
+ * prints goes to the open file `outputFd`, where one is given.
+ */
+export async function startServer(
+	command: string,
+	args: readonly string[],
+	isReady: () => boolean,
+	outputFd?: number,
+): Promise<Server> {
+	const child = spawn(command, args, { stdio: ['ignore', outputFd ?? 'ignore', 'inherit'] });
 	const ended = () => child.exitCode !== null || child.signalCode !== null;
 	const stop = async () => {
 		if (!ended()) child.kill('SIGTERM');
