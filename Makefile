@@ -49,6 +49,10 @@ bench-hold: build/.done
 	node --enable-source-maps build/test/bench/hold-time.js
 	node --enable-source-maps build/test/bench/group-commit.js
 
+# How often, and for how long, V8 collects garbage in each thread while a copy is read.
+bench-garbage: build/.done .tools
+	node --enable-source-maps build/test/bench/garbage-main.js
+
 bench-storage: build/.done .tools
 	node --enable-source-maps build/test/bench/storage-main.js
 
@@ -76,4 +80,4 @@ node_modules/.tools: images/install-tools.sh
 	images/install-tools.sh
 	touch $@
 
-.PHONY: all check test demo bench-open bench-lookup bench-hold fuzz unfrozen torture images bench bench-storage bench-scale clean .tools
+.PHONY: all check test demo bench-open bench-lookup bench-hold bench-garbage fuzz unfrozen torture images bench bench-storage bench-scale clean .tools

@@ -66,7 +66,7 @@ test('what the serving process uses is measured, and what it writes', async (t) 
 	const subject: Subject = {
 		name: 'one',
 		root: 'a',
-		pid: process.pid,
+		pids: [process.pid],
 		writtenBytes: async () => ({ diffArea: 3 * writtenBytes, disk: 2 * writtenBytes }),
 	};
 	const busy = work([], {

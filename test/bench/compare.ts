@@ -6,8 +6,8 @@ export interface Subject {
 	readonly name: string;
 	/** The directory to work in. */
 	readonly root: string;
-	/** The process that serves it, to see what it uses; none where the kernel does. */
-	readonly pid?: number;
+	/** The processes that serve it, to see what they use; none where the kernel does. */
+	readonly pids?: readonly number[];
 	/** Before each measurement, untimed. */
 	prepare?(): Promise<void>;
 	/** What is to go on meanwhile: begins, and returns what ends it. */
@@ -33,7 +33,7 @@ export interface Series {
 	readonly figures: number[];
 	/** Why there are no more figures: it failed, or took too long. */
 	failure?: string;
-	/** Of the process that serves it. */
+	/** Of the processes that serve it. */
 	readonly cpuSeconds: number[];
 	readonly peakBytes: number[];
 	/** Bytes in the diff area for each byte that was written to the disk. */
@@ -82,19 +82,21 @@ async function measureOnce(work: Work, subject: Subject, series: Series, dropCac
 	const endLoad = await subject.load?.();
 	try {
 		if (work.cache === 'warm') await work.measure(subject.root);
-		const meter = subject.pid === undefined ? undefined : new ProcessMeter(subject.pid);
+		const meters = subject.pids?.map((pid) => new ProcessMeter(pid));
 		const before = await subject.writtenBytes?.();
 		series.figures.push(await work.measure(subject.root));
 		const after = await subject.writtenBytes?.();
 		if (before && after && after.disk > before.disk)
 			series.diffAreaRatio.push((after.diffArea - before.diffArea) / (after.disk - before.disk));
-		if (!meter) return;
-		series.cpuSeconds.push(meter.cpuSeconds());
-		series.peakBytes.push(meter.peakBytes());
+		if (!meters) return;
+		series.cpuSeconds.push(sum(meters.map((meter) => meter.cpuSeconds())));
+		series.peakBytes.push(sum(meters.map((meter) => meter.peakBytes())));
 	} finally {
 		await endLoad?.();
 	}
 }
+
+const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
 
 /** What a process uses from now on. */
 class ProcessMeter {

@@ -1,7 +1,7 @@
 /**
  * `make bench`: the files of a shadow copy beside the same files through the kernel's own driver, fuse2fs,
- * qemu-storage-daemon and fuse-native, on the same image, in one run, in turns. Nothing here is a test: figures depend
- * on the machine, and only their ratios say something.
+ * qemu-storage-daemon, nbdkit and fuse-native, on the same image, in one run, in turns. Nothing here is a test: figures
+ * depend on the machine, and only their ratios say something.
  *
  * All caches are dropped before each measurement; "warm" is measured right after the same work was done once.
  */
@@ -34,7 +34,7 @@ async function benchReading(workshop: Workshop, image: string): Promise<void> {
 	const peers = await mountPeers(workshop, image);
 	const kernel = peers.at(-1)!;
 	const works = browseWorks(sizes, Number(await shell('find "$1/source" | wc -l', [kernel.root])));
-	const copy = async (): Promise<Subject> => ({ name: 'Noonmark', root: await createCopy(volume), pid: volume.pid });
+	const copy = async (): Promise<Subject> => ({ name: 'Noonmark', root: await createCopy(volume), pids: [volume.pid] });
 
 	await measure('nothing changed since', works, [await copy(), ...peers]);
 
@@ -67,7 +67,7 @@ async function benchUnderWrites(workshop: Workshop, image: string): Promise<void
 	for (const directory of [volume.data, kernel.root]) await fillFioFile(directory);
 	const copy = await createCopy(volume);
 	await measure('while fio writes', works, [
-		{ name: 'Noonmark', root: copy, pid: volume.pid, load: () => writeSteadily(volume.data) },
+		{ name: 'Noonmark', root: copy, pids: [volume.pid], load: () => writeSteadily(volume.data) },
 		{ ...kernel, load: () => writeSteadily(kernel.root) },
 	]);
 }

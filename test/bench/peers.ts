@@ -1,22 +1,24 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { programs } from '../helpers/requires.ts';
-import { run, runOk } from '../helpers/run.ts';
-import { eventually, noonmark, noonmarkJson } from '../helpers/volume.ts';
+import { runOk } from '../helpers/run.ts';
+import { noonmark, noonmarkJson } from '../helpers/volume.ts';
 import type { Subject } from './compare.ts';
+import { isMounted, startServer, unmount } from './servers.ts';
 import type { Workshop } from './workshop.ts';
 
 export const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 
+/** fsextmount of libfsext is none of them: Debian's libfsext-utils comes without it. */
 const PEERS: readonly { name: string; isThere: () => boolean; howToGet: string }[] = [
 	{ name: 'fuse2fs', isThere: () => programs('fuse2fs'), howToGet: 'Debian: fuse2fs' },
 	{
 		name: 'qemu-storage-daemon',
 		isThere: () => programs('qemu-storage-daemon', 'qemu-img'),
-		howToGet: 'Debian: qemu-utils and qemu-system-common',
+		howToGet: 'Debian: qemu-system-common and qemu-utils',
 	},
+	{ name: 'nbdkit', isThere: () => programs('nbdkit', 'nbdfuse'), howToGet: 'Debian: nbdkit and libnbd-bin' },
 	{
 		name: 'fuse-native',
 		isThere: () => fuseNativePath() !== undefined,
@@ -73,6 +75,7 @@ export async function mountPeers(workshop: Workshop, image: string): Promise<Sub
 	const peers: Subject[] = [];
 	if (programs('fuse2fs')) peers.push(await mountFuse2fs(workshop, image));
 	if (programs('qemu-storage-daemon')) peers.push(await mountThroughQemu(workshop, image));
+	if (programs('nbdkit', 'nbdfuse')) peers.push(await mountThroughNbdkit(workshop, image));
 	const fuseNative = fuseNativePath();
 	if (fuseNative) peers.push(await mountFuseNative(workshop, fuseNative, kernel.root));
 	return [...peers, kernel];
@@ -80,61 +83,57 @@ export async function mountPeers(workshop: Workshop, image: string): Promise<Sub
 
 async function mountFuse2fs(workshop: Workshop, image: string): Promise<Subject> {
 	const root = workshop.emptyDirectory('fuse2fs');
-	const pid = await startServer(workshop, root, 'fuse2fs', [image, root, '-f', '-o', 'ro,norecovery']);
-	return { name: 'fuse2fs', root, pid };
+	const pid = await serveMount(workshop, root, 'fuse2fs', [image, root, '-f', '-o', 'ro,norecovery']);
+	return { name: 'fuse2fs', root, pids: [pid] };
 }
 
 /** The image as a file of qemu-storage-daemon's FUSE export, and the kernel's driver on that. */
 async function mountThroughQemu(workshop: Workshop, image: string): Promise<Subject> {
 	const exported = workshop.path('qemu.img');
 	writeFileSync(exported, '');
-	const pid = await startServer(workshop, exported, 'qemu-storage-daemon', [
+	const pid = await serveMount(workshop, exported, 'qemu-storage-daemon', [
 		...['--blockdev', `driver=file,node-name=disk,filename=${image},read-only=on,locking=off`],
 		...['--export', `type=fuse,id=export,node-name=disk,mountpoint=${exported},writable=off`],
 	]);
 	const { root } = await mountKernel(workshop, exported, 'qemu', 'ro,noload');
-	return { name: 'qemu and kernel', root, pid };
+	return { name: 'qemu and kernel', root, pids: [pid] };
+}
+
+/**
+ * The image as a file of nbdfuse, which asks nbdkit, and the kernel's driver on that. The kernel's own NBD client would
+ * need its module nbd, which many machines lack.
+ */
+async function mountThroughNbdkit(workshop: Workshop, image: string): Promise<Subject> {
+	const [socket, exported] = [workshop.path('nbdkit.sock'), workshop.path('nbdkit.img')];
+	writeFileSync(exported, '');
+	const server = await startServer('nbdkit', ['-f', '-r', '-U', socket, 'file', image], () => existsSync(socket));
+	workshop.atEnd(() => server.stop());
+	const client = await serveMount(workshop, exported, 'nbdfuse', ['-r', exported, `nbd+unix:///?socket=${socket}`]);
+	const { root } = await mountKernel(workshop, exported, 'nbdkit', 'ro,noload');
+	return { name: 'nbdkit and kernel', root, pids: [server.pid, client] };
 }
 
 /** A thin file system on fuse-native that shows what the kernel has mounted. */
 async function mountFuseNative(workshop: Workshop, modulePath: string, source: string): Promise<Subject> {
 	const root = workshop.emptyDirectory('fuse-native');
 	const program = join(import.meta.dirname, 'fuse-native-mirror.js');
-	const pid = await startServer(workshop, root, process.execPath, [program, modulePath, source, root]);
-	return { name: 'fuse-native', root, pid };
+	const pid = await serveMount(workshop, root, process.execPath, [program, modulePath, source, root]);
+	return { name: 'fuse-native', root, pids: [pid] };
 }
 
 /** Starts a program that serves a mount; resolves with its id once something is mounted there. */
-export async function startServer(
+async function serveMount(
 	workshop: Workshop,
 	mountPoint: string,
 	command: string,
 	args: readonly string[],
 ): Promise<number> {
-	const server = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-	workshop.atEnd(() => stopServer(server, mountPoint));
-	await eventually(
-		`${command} serves ${mountPoint}`,
-		() => {
-			if (server.exitCode !== null) throw new Error(`${command} ended with ${server.exitCode}`);
-			return readFileSync('/proc/self/mounts', 'utf8').includes(` ${mountPoint} `);
-		},
-		20_000,
-	);
-	return server.pid!;
-}
-
-export async function stopServer(server: ChildProcess, mountPoint: string): Promise<void> {
-	await unmount(mountPoint);
-	const ended = () => server.exitCode !== null || server.signalCode !== null;
-	if (!ended()) server.kill('SIGTERM');
-	await eventually('the server ends', ended).catch(() => server.kill('SIGKILL'));
-}
-
-/** Unmounts, if something is mounted there. */
-export async function unmount(mountPoint: string): Promise<void> {
-	if (!readFileSync('/proc/self/mounts', 'utf8').includes(` ${mountPoint} `)) return;
-	if ((await run('umount', [mountPoint])).code !== 0) await run('umount', ['--lazy', mountPoint]);
+	const server = await startServer(command, args, () => isMounted(mountPoint));
+	workshop.atEnd(async () => {
+		await unmount(mountPoint);
+		await server.stop();
+	});
+	return server.pid;
 }
 
 export interface MountedVolume {
@@ -169,7 +168,7 @@ export async function mountVolume(
 }
 
 /** Makes a shadow copy; returns its directory. */
-export async function createCopy({ image }: MountedVolume): Promise<string> {
+export async function createCopy({ image }: Pick<MountedVolume, 'image'>): Promise<string> {
 	const { shadowCopies } = await noonmarkJson<{ shadowCopies: { path: string }[] }>(['create', image]);
 	return shadowCopies[0]!.path;
 }

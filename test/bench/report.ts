@@ -55,7 +55,7 @@ const usedCells = ({ cpuSeconds, peakBytes, diffAreaRatio }: Series): string[] =
 	diffAreaRatio.length > 0 ? `${median(diffAreaRatio).toFixed(2)} B/B` : '',
 ];
 
-const tableLine = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+export const tableLine = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
 
 /** Three digits that count. */
 const round = (value: number): string => (value >= 100 ? String(Math.round(value)) : String(+value.toPrecision(3)));

@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { programs } from '../helpers/requires.ts';
 import { runOk, shell } from '../helpers/run.ts';
-import { eventually, noonmarkJson } from '../helpers/volume.ts';
+import { noonmarkJson } from '../helpers/volume.ts';
 import type { Subject } from './compare.ts';
-import { createCopy, type MountedVolume, mountVolume, stopServer, unmount } from './peers.ts';
+import { createCopy, type MountedVolume, mountVolume } from './peers.ts';
+import { isMounted, type Server, startServer, unmount } from './servers.ts';
 import type { Workshop } from './workshop.ts';
 
 const makeImage = (path: string) =>
@@ -46,7 +46,7 @@ async function liveDevice(
 	return {
 		name: `live device, ${name}`,
 		root: volume.data,
-		pid: volume.pid,
+		pids: [volume.pid],
 		prepare: () => prepare(volume),
 		writtenBytes: async () => {
 			const { storage } = await noonmarkJson<{ storage: { usedBytes: number }[] }>(['list', 'storage', image]);
@@ -95,29 +95,24 @@ async function copyBeforeWrite(workshop: Workshop, fill: (root: string) => Promi
 	const root = workshop.emptyDirectory('cbw');
 	await makeImage(image);
 	writeFileSync(exported, '');
-	let server: ChildProcess | undefined;
+	let server: Server | undefined;
 	const stop = async () => {
 		await unmount(root);
-		if (server) await stopServer(server, exported);
+		await unmount(exported);
+		await server?.stop();
 		server = undefined;
 	};
 	workshop.atEnd(stop);
 	const prepare = async () => {
 		await stop();
 		await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', target, '2G']);
-		server = spawn(
-			'qemu-storage-daemon',
-			[
-				...['--blockdev', `driver=file,node-name=disk,filename=${image}`],
-				...['--blockdev', `driver=qcow2,node-name=old,file.driver=file,file.filename=${target}`],
-				...['--blockdev', 'driver=copy-before-write,node-name=filter,file=disk,target=old'],
-				...['--export', `type=fuse,id=export,node-name=filter,mountpoint=${exported},writable=on`],
-			],
-			{ stdio: ['ignore', 'ignore', 'inherit'] },
-		);
-		await eventually('qemu-storage-daemon serves', () =>
-			readFileSync('/proc/self/mounts', 'utf8').includes(` ${exported} `),
-		);
+		const args = [
+			...['--blockdev', `driver=file,node-name=disk,filename=${image}`],
+			...['--blockdev', `driver=qcow2,node-name=old,file.driver=file,file.filename=${target}`],
+			...['--blockdev', 'driver=copy-before-write,node-name=filter,file=disk,target=old'],
+			...['--export', `type=fuse,id=export,node-name=filter,mountpoint=${exported},writable=on`],
+		];
+		server = await startServer('qemu-storage-daemon', args, () => isMounted(exported));
 		await mountLoop(exported, root, { directIo: false });
 	};
 	await prepare();

@@ -69,7 +69,7 @@ export function serveMount(
 export async function serveFuseNative(
 	t: TeardownContext,
 	options: Pick<MountOptions, 'mountPoint' | 'source'> & { handlerModule: string; handlerData: unknown },
-): Promise<{ mountPoint: string }> {
+): Promise<{ mountPoint: string; stop(): Promise<void> }> {
 	const { handlerModule, handlerData, ...mountOptions } = options;
 	const setup = JSON.stringify({ handlerModule, handlerData, options: mountOptions });
 	const server = spawn(process.execPath, [join(import.meta.dirname, 'fuse-native-server.js'), setup], {
@@ -78,13 +78,17 @@ export async function serveFuseNative(
 		killSignal: 'SIGKILL',
 	});
 	const exited = once(server, 'exit');
-	t.teardown(async () => {
+	let stopped = false;
+	const stop = async () => {
+		if (stopped) return;
+		stopped = true;
 		unmount(options.mountPoint, { detach: true });
 		await Promise.race([exited, delay(10_000, undefined, { ref: false })]);
 		server.kill('SIGKILL');
 		await exited;
-	});
+	};
+	t.teardown(stop);
 	const started = await Promise.race([once(server.stdout, 'data'), exited.then(() => undefined)]);
 	if (String(started) !== 'mounted\n') throw new Error('fuse-native could not mount');
-	return { mountPoint: options.mountPoint };
+	return { mountPoint: options.mountPoint, stop };
 }

@@ -1,5 +1,6 @@
 /** An image as an ordinary user looks at it. Everything that the user does runs as that user. */
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import type { ShadowCopyReport, VolumeEvent, VolumeReport } from '../../src/control/messages.ts';
@@ -8,20 +9,29 @@ import { run, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { eventually, noonmark, TestVolume } from '../helpers/volume.ts';
 
-const test = canMount && programs('mke2fs', 'setpriv', 'fusermount3') ? anyTest.serial : anyTest.serial.skip;
+const canRun = canMount && programs('mke2fs', 'setpriv', 'setfacl', 'fusermount3');
+const test = canRun ? anyTest.serial : anyTest.serial.skip;
 const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 
 /** `nobody`: fusermount3 asks for the user's name. */
 const USER = 65534;
 const AS_USER = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
 
+/** udev lets everybody open it; where there is no udev, this user gets to, until the tests end. */
+function letUserOpenFuse(): void {
+	if ((statSync('/dev/fuse').mode & 0o006) !== 0o006) setFuseAcl('--modify', `u:${USER}:rw`);
+}
+
+const setFuseAcl = (...args: string[]) => execFileSync('setfacl', [...args, '/dev/fuse'], { timeout: 10_000 });
+
+if (canRun) anyTest.after.always(() => setFuseAcl('--remove', `u:${USER},m`));
+
 class User {
 	readonly mountpoint: string;
 	readonly #env: NodeJS.ProcessEnv;
 
 	constructor(t: ExecutionContext) {
-		// What udev makes it; where there is no udev, only root may open it. Left so: other runs may be under way.
-		chmodSync('/dev/fuse', 0o666);
+		letUserOpenFuse();
 		const home = temporaryDirectory(t);
 		chownSync(home, USER, USER);
 		this.mountpoint = join(home, 'browse');
