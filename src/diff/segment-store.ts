@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { corrupt } from '../errors.ts';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate } from '../system/libc.ts';
 import { syncDirectory } from './catalog.ts';
-import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
+import { PAGE_BYTES, type PreservedChunk, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
 import { hasHeader, readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
-import { SegmentWriter } from './segment-writer.ts';
+import { type NewRecord, SegmentWriter } from './segment-writer.ts';
 
 /** The segment files of one diff area, with their lengths. */
 export class SegmentStore {
@@ -16,6 +16,8 @@ export class SegmentStore {
 	readonly #freed = new Map<number, number>();
 	readonly #places = new Map<number, number>();
 	readonly #unread = new Set<number>();
+	/** Appends to the newest one. */
+	#growing: SegmentWriter | undefined;
 
 	constructor(directory: string, identity: Omit<SegmentIdentity, 'epoch'>) {
 		this.#directory = directory;
@@ -95,7 +97,7 @@ export class SegmentStore {
 		this.#unread.add(epoch);
 	}
 
-	/** A new segment, durable, by name too. It counts once `adopt` is called. */
+	/** A new segment, durable, by name too. It counts once `grow` is called. */
 	create(epoch: number): SegmentWriter {
 		const writer = SegmentWriter.create(this.#path(epoch), this.#identityOf(epoch));
 		syncDirectory(this.#directory);
@@ -122,9 +124,24 @@ export class SegmentStore {
 		return SegmentWriter.reopen(this.#path(epoch), this.#identityOf(epoch), content.lengthBytes, content.nextSequence);
 	}
 
-	/** Takes note of how long a segment has become. */
-	adopt(writer: SegmentWriter): void {
+	/** From now on records are appended to this segment, and no more to the one before. */
+	grow(writer: SegmentWriter): void {
+		this.stopGrowing();
+		this.#growing = writer;
 		this.#lengths.set(writer.epoch, writer.lengthBytes);
+	}
+
+	stopGrowing(): void {
+		this.#growing?.close();
+		this.#growing = undefined;
+	}
+
+	/** Appends a record to the segment that grows; returns its places once it is durable. Errors pass through. */
+	append(record: NewRecord): { epoch: number; lengthBytes: number; places: PreservedChunk[] } {
+		const writer = this.#growing!;
+		const places = writer.append(record);
+		this.#lengths.set(writer.epoch, writer.lengthBytes);
+		return { epoch: writer.epoch, lengthBytes: writer.lengthBytes, places };
 	}
 
 	/** Bytes of chunks and their records in an epoch's segment. */
