@@ -12,7 +12,7 @@
  * What happened is told in `takeEvents`.
  */
 import { ioError, messageOf, refused } from '../errors.ts';
-import { type CatalogCopy, writeCatalog } from './catalog.ts';
+import type { CatalogCopy } from './catalog.ts';
 import {
 	COPIES_MAX,
 	type DiffAreaEvent,
@@ -21,15 +21,16 @@ import {
 	type NoRoom,
 	type StoragePolicy,
 } from './diff-area-types.ts';
+import { KeptCopies } from './kept-copies.ts';
 import { NeededMap } from './needed-map.ts';
-import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
-import { PreservedChunks } from './preserved-chunks.ts';
+import { type OpenedDiffArea, openDiffArea } from './opening.ts';
+import type { PreservedChunks } from './preserved-chunks.ts';
 import { Reclaimer } from './reclaimer.ts';
 import { PAGE_BYTES } from './segment.ts';
-import { forEachPlace, type SegmentContent } from './segment-scan.ts';
+import type { SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { faultNameOf, isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
+import { isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
 import type { SegmentToVerify } from './verify.ts';
 
 export class DiffArea {
@@ -37,23 +38,12 @@ export class DiffArea {
 	readonly needed: NeededMap;
 	readonly #policy: StoragePolicy;
 	readonly #maximumCopies: number;
-	readonly #onUnrecordedLoss: (lostBefore: number) => void;
-	#maximumBytes: number | null;
 	readonly #chunks: PreservedChunks;
 	readonly #zeroChunk: Buffer;
 	readonly #segments: SegmentStore;
 	readonly #reclaimer: Reclaimer;
-	#copies: CatalogCopy[];
-	#writer: SegmentWriter | undefined;
+	readonly #kept: KeptCopies;
 	#prepared: SegmentWriter | undefined;
-	/** The copy that is committed but not yet durable. */
-	#unfinished: CatalogCopy | undefined;
-	/** Whether the catalog tells which copies there are. Until then what they read must stay. */
-	#isRecorded = true;
-	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
-	#isUnfinishedNamed = false;
-	readonly #events: DiffAreaEvent[];
-	#volumeStates: readonly string[];
 
 	/**
 	 * Opens the diff area in a directory, or makes one. Errors: those of openDiffArea; io `storage-unwritable`. The
@@ -64,45 +54,45 @@ export class DiffArea {
 	}
 
 	private constructor(options: DiffAreaOptions, openedArea: OpenedDiffArea) {
-		const { catalog, segments, firstEpoch, opened, copies, events } = openedArea;
+		const { catalog, segments, chunks, newest, copies, events } = openedArea;
 		const { directory, maximumBytes = catalog.maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
-		const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
 		this.#segments = segments;
 		this.#policy = options.policy ?? 'protect-volume';
 		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
-		this.#onUnrecordedLoss = options.onUnrecordedLoss ?? (() => {});
-		this.#volumeStates = options.volumeState === undefined ? [] : [options.volumeState];
-		this.#maximumBytes = maximumBytes;
-		this.#copies = [...copies];
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
-		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
-		const { index, epochs, records } = this.#chunks;
+		this.#chunks = chunks;
+		this.#reclaimer = new Reclaimer(chunks, segments, chunkSizeBytes);
+		const { index, epochs, records } = chunks;
 		const layout = { directory, volumeId, volumeSizeBytes, chunkSizeBytes };
 		this.share = { ...layout, index: index.share, epochs: epochs.share, records: records.share };
-		this.#events = [...events];
-		this.#takeIn(opened, firstEpoch);
-		this.#writeCatalog(null);
-		this.#removeUnread();
+		const keptIn = { chunks, needed: this.needed, segments };
+		this.#kept = new KeptCopies(layout, keptIn, copies, events, maximumBytes, options);
+		if (copies.length > 0) this.#goOn(newest);
+		this.#kept.record(null);
+		this.#kept.removeUnread();
 	}
 
 	/** Those that can be read, oldest first. */
 	get copies(): readonly CatalogCopy[] {
-		return this.#copies.filter(({ fault }) => fault === null);
+		return this.#kept.all.filter(({ fault }) => fault === null);
 	}
 
 	/** Those, too, that cannot be read because of what is wrong with a segment; oldest first. */
 	get allCopies(): readonly CatalogCopy[] {
-		return this.#copies;
+		return this.#kept.all;
+	}
+
+	/** Copies of epochs before this one are gone, and the catalog may not say so; 0: it does. */
+	get unrecordedLossBefore(): number {
+		return this.#kept.unrecordedLossBefore;
 	}
 
 	/** What happened since the last call. */
 	takeEvents(): readonly DiffAreaEvent[] {
-		if (this.#events.length === 0) return this.#events;
-		return this.#events.splice(0);
+		return this.#kept.takeEvents();
 	}
 
 	/** The segments that can be read; up to these lengths they do not change. */
@@ -121,7 +111,7 @@ export class DiffArea {
 	}
 
 	get maximumBytes(): number | null {
-		return this.#maximumBytes;
+		return this.#kept.maximumBytes;
 	}
 
 	/**
@@ -129,11 +119,11 @@ export class DiffArea {
 	 * go. Errors: refused `storage-full` where the policy protects them; io `catalog-unwritable`.
 	 */
 	resize(maximumBytes: number | null): void {
-		const isTooMuch = () => maximumBytes !== null && this.#copies.length > 0 && this.usedBytes > maximumBytes;
+		const isTooMuch = () => maximumBytes !== null && this.#kept.all.length > 0 && this.usedBytes > maximumBytes;
 		if (isTooMuch() && this.#policy === 'protect-shadows') throw tooSmall(this.usedBytes, maximumBytes!);
-		this.#maximumBytes = maximumBytes;
-		while (isTooMuch()) this.#evictOldest('maximum-size');
-		this.#writeCatalog(null);
+		this.#kept.maximumBytes = maximumBytes;
+		while (isTooMuch()) this.#kept.evictOldest('maximum-size');
+		this.#kept.record(null);
 	}
 
 	/** Bytes that the host file system has given to the directory's files. */
@@ -147,7 +137,7 @@ export class DiffArea {
 	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#copies.length >= this.#maximumCopies) throw tooManyCopies(this.#copies.length);
+		if (this.#kept.all.length >= this.#maximumCopies) throw tooManyCopies(this.#kept.all.length);
 		if (this.#chunks.epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();
@@ -156,10 +146,10 @@ export class DiffArea {
 				this.#prepared = this.#segments.create(this.#chunks.epochs.nextEpoch);
 			} catch (error) {
 				this.#segments.remove(this.#chunks.epochs.nextEpoch);
-				if (!isNoSpace(error) || this.#copies.length === 0 || this.#policy === 'protect-shadows') {
+				if (!isNoSpace(error) || this.#kept.all.length === 0 || this.#policy === 'protect-shadows') {
 					throw noSegment(this.share.directory, error);
 				}
-				this.#evictOldest('no-space');
+				this.#kept.evictOldest('no-space');
 			}
 		}
 	}
@@ -169,95 +159,57 @@ export class DiffArea {
 		const writer = this.#prepared;
 		if (!writer) throw new Error('commit without prepareCommit');
 		this.#prepared = undefined;
-		this.#writer?.close();
-		this.#writer = writer;
-		this.#segments.adopt(writer);
+		this.#segments.grow(writer);
 		this.#chunks.beginEpoch(writer.lengthBytes);
-		this.#chunks.epochs.setLiving(writer.epoch, true);
-		this.needed.begin(writer.epoch);
 		const copy = { epoch: writer.epoch, label, fault: null };
-		this.#copies.push(copy);
-		this.#unfinished = copy;
+		this.#kept.add(copy);
 		return copy;
 	}
 
 	/** Makes the newest copy durable: it is in the catalog. Until then a crash forgets it, and loses nothing else. */
 	finishCommit(): void {
-		const unfinished = this.#unfinished;
-		this.#unfinished = undefined;
-		try {
-			this.#writeCatalog(null);
-		} catch (error) {
-			this.#unfinished = unfinished;
-			this.#isUnfinishedNamed = true;
-			throw error;
-		}
+		this.#kept.finish();
 	}
 
 	/** Drops what prepareCommit and commit made, up to finishCommit. A copy that the catalog does not let go of stays. */
 	abortCommit(): void {
-		if (this.#unfinished && this.#copies.includes(this.#unfinished) && this.#unnameUnfinished()) {
-			this.#forget([this.#unfinished]);
-			this.#removeUnread();
-		}
-		this.#unfinished = undefined;
-		this.#isUnfinishedNamed = false;
+		this.#kept.abort();
 		if (!this.#prepared) return;
 		this.#prepared.close();
 		this.#segments.remove(this.#prepared.epoch);
 		this.#prepared = undefined;
 	}
 
-	/** Takes the unfinished copy out of the catalog. Where it may come back, it must be preserved on, to be right then. */
-	#unnameUnfinished(): boolean {
-		if (!this.#isUnfinishedNamed) return true;
-		try {
-			this.#writeCatalog(null);
-			return true;
-		} catch (error) {
-			this.#noteUnwritable(error);
-			return false;
-		}
-	}
-
 	/**
 	 * Deletes a copy. Chunks that an older copy reads stay; the space of the others is given back by `reclaim`, or at once
-	 * where it was the oldest. Returns false where it is not there.
+	 * where it was the oldest. Returns false where it is not there. Errors: io `catalog-unwritable`.
 	 */
 	delete(epoch: number): boolean {
-		const copy = this.#copies.find((candidate) => candidate.epoch === epoch);
+		const copy = this.#kept.all.find((candidate) => candidate.epoch === epoch);
 		if (!copy) return false;
-		try {
-			this.#writeCatalog(
-				null,
-				this.#copies.filter((other) => other !== copy),
-			);
-		} catch (error) {
-			if (!isNoSpace((error as Error).cause)) throw error;
-		}
-		this.#forget([copy]);
-		this.#recordLoss();
-		if (this.#copies[0] && this.#copies[0].epoch < epoch) this.#reclaimer.add(epoch, this.#copies);
+		this.#kept.delete(copy);
+		const oldest = this.#kept.all[0];
+		if (oldest && oldest.epoch < epoch) this.#reclaimer.add(epoch, this.#kept.all);
 		return true;
 	}
 
 	/** Whether there may be space to be given back that a deleted copy left. */
 	get hasToReclaim(): boolean {
-		return this.#isRecorded && !this.#reclaimer.isIdle;
+		return this.#kept.isRecorded && !this.#reclaimer.isIdle;
 	}
 
 	/** Gives back some of it: a step of a few milliseconds, to be repeated while `hasToReclaim`. */
 	reclaim(): void {
 		try {
-			if (this.hasToReclaim) this.#reclaimer.step(this.#copies);
+			if (this.hasToReclaim) this.#reclaimer.step(this.#kept.all);
 		} catch (error) {
-			this.#noteUnwritable(error);
+			this.#kept.noteUnwritable(error);
 		}
 	}
 
 	/** Bytes of the segments that deleting the oldest copy would remove. */
 	get oldestBytes(): number {
-		return this.#segments.bytesBefore(this.#copies[1]?.epoch ?? Number.POSITIVE_INFINITY);
+		return this.#segments.bytesBefore(this.#kept.all[1]?.epoch ?? Number.POSITIVE_INFINITY);
 	}
 
 	/**
@@ -269,11 +221,11 @@ export class DiffArea {
 		const missing = chunks.filter(({ chunkIndex }) => this.#isMissing(chunkIndex));
 		if (missing.length === 0) return;
 		const record = newRecord(missing, this.#zeroChunk);
-		while (this.#writer) {
-			const reason = this.#obstacle(record) ?? this.#appendDurably(this.#writer, record);
+		while (this.#kept.all.length > 0) {
+			const reason = this.#obstacle(record) ?? this.#appendDurably(record);
 			if (reason === undefined) return;
-			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason, this.#maximumBytes);
-			this.#evictOldest(reason);
+			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason, this.#kept.maximumBytes);
+			this.#kept.evictOldest(reason);
 		}
 	}
 
@@ -281,7 +233,7 @@ export class DiffArea {
 	#isMissing(chunkIndex: number): boolean {
 		if (!this.needed.isNeeded(chunkIndex)) return false;
 		// Where the newest copies were deleted, what the others read may be preserved already.
-		const isMissing = !this.#chunks.isPreserved(chunkIndex, this.#copies.at(-1)!.epoch);
+		const isMissing = !this.#chunks.isPreserved(chunkIndex, this.#kept.all.at(-1)!.epoch);
 		if (!isMissing) this.needed.preserved(chunkIndex);
 		return isMissing;
 	}
@@ -291,33 +243,30 @@ export class DiffArea {
 	 * `storage-full` where the policy protects the copies and the maximum size leaves no room. A full disk shows later.
 	 */
 	checkRoom(chunkCount: number): void {
-		if (this.#policy !== 'protect-shadows' || !this.#writer) return;
+		if (this.#policy !== 'protect-shadows' || this.#kept.all.length === 0) return;
 		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes))
-			throw storageFull(this.share.directory, 'maximum-size', this.#maximumBytes);
+			throw storageFull(this.share.directory, 'maximum-size', this.#kept.maximumBytes);
 	}
 
 	/** To be called before the volume may look otherwise than until now: how it may look while the diff area is open. */
 	noteVolumeStates(states: readonly string[]): void {
-		this.#volumeStates = states;
-		if (this.#copies.length > 0) this.#tryRecordLoss();
+		this.#kept.noteVolumeStates(states);
 	}
 
 	/** Closes in order: `volumeStamp` tells the next `open` that nobody changed the volume since. */
 	close(volumeStamp: string | null): void {
 		this.abortCommit();
-		this.#writer?.close();
-		this.#writer = undefined;
-		this.#writeCatalog(volumeStamp);
+		this.#segments.stopGrowing();
+		this.#kept.record(volumeStamp);
 	}
 
-	#appendDurably(writer: SegmentWriter, record: NewRecord): 'no-space' | undefined {
+	#appendDurably(record: NewRecord): 'no-space' | undefined {
 		try {
-			const places = writer.append(record);
-			this.#segments.adopt(writer);
-			this.#chunks.growTo(writer.epoch, writer.lengthBytes);
-			this.#chunks.addRecord(writer.epoch, (writer.lengthBytes - record.sizeBytes) / PAGE_BYTES);
+			const { epoch, lengthBytes, places } = this.#segments.append(record);
+			this.#chunks.growTo(epoch, lengthBytes);
+			this.#chunks.addRecord(epoch, (lengthBytes - record.sizeBytes) / PAGE_BYTES);
 			for (const place of places) {
-				this.#chunks.publish(place.chunkIndex, { epoch: writer.epoch, ...place });
+				this.#chunks.publish(place.chunkIndex, { epoch, ...place });
 				this.needed.preserved(place.chunkIndex);
 			}
 			return undefined;
@@ -325,9 +274,7 @@ export class DiffArea {
 			if (isNoSpace(error)) return 'no-space';
 			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
 			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
-			this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault, faultName: faultNameOf(error) });
-			this.#forget(this.#copies);
-			this.#tryRecordLoss();
+			this.#kept.loseAll(fault, error);
 			return undefined;
 		}
 	}
@@ -336,79 +283,19 @@ export class DiffArea {
 	#obstacle(record: NewRecord): NoRoom | undefined {
 		if (!this.#fits(record.sizeBytes)) return 'maximum-size';
 		const chunkCount = record.data.length + record.zeros.length;
-		return this.#chunks.makeRoom(chunkCount, record.sizeBytes, this.#copies[0]!.epoch) ? undefined : 'index-full';
+		return this.#chunks.makeRoom(chunkCount, record.sizeBytes, this.#kept.all[0]!.epoch) ? undefined : 'index-full';
 	}
 
 	#fits(moreBytes: number): boolean {
-		return this.#maximumBytes === null || this.usedBytes + moreBytes <= this.#maximumBytes;
+		return this.#kept.maximumBytes === null || this.usedBytes + moreBytes <= this.#kept.maximumBytes;
 	}
 
-	#evictOldest(reason: NoRoom): void {
-		const copy = this.#copies[0]!;
-		this.#events.push({ kind: 'copy-evicted', copy, reason });
-		this.#forget([copy]);
-		this.#tryRecordLoss();
-	}
-
-	/** Readers learn that the copies are gone before anything they read changes. */
-	#forget(copies: readonly CatalogCopy[]): void {
-		for (const { epoch } of copies) {
-			this.#chunks.epochs.setLiving(epoch, false);
-			this.needed.forget(epoch);
-		}
-		this.#copies = this.#copies.filter((copy) => !copies.includes(copy));
-		if (this.#copies.length > 0) return;
-		this.#writer?.close();
-		this.#writer = undefined;
-		this.needed.clear();
-	}
-
-	/**
-	 * Puts on record that copies are gone, then removes what no copy reads any more: a copy that is in the catalog has its
-	 * segments. On a full disk they go first, to make the room for it. Errors: io `catalog-unwritable`.
-	 */
-	#recordLoss(): void {
-		try {
-			this.#writeCatalog(null);
-			this.#removeUnread();
-		} catch {
-			this.#removeUnread();
-			this.#writeCatalog(null);
-		}
-	}
-
-	/** For the path of a live write, which must not fail. What the storage does not take is left to `onUnrecordedLoss`. */
-	#tryRecordLoss(): void {
-		try {
-			this.#recordLoss();
-		} catch (error) {
-			this.#noteUnwritable(error);
-			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#chunks.epochs.nextEpoch);
-		}
-	}
-
-	/** A segment that will not go takes up space, no more: the next opening removes it. It must not fail a live write. */
-	#removeUnread(): void {
-		const oldestKept = this.#copies[0]?.epoch ?? Number.POSITIVE_INFINITY;
-		for (const error of this.#segments.removeBefore(oldestKept)) this.#noteUnwritable(error);
-	}
-
-	#noteUnwritable(error: unknown): void {
-		this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
-	}
-
-	/** Puts what the segments hold into the index, and goes on preserving. */
-	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
-		opened.forEach(({ content }, i) => {
-			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#chunks.publishAll(firstEpoch + i, content);
-		});
+	/** Goes on preserving for the copies that were found; `newest`: the content of the newest segment. */
+	#goOn(newest: SegmentContent | undefined): void {
 		for (const { epoch } of this.copies) this.#chunks.epochs.setLiving(epoch, true);
-		if (this.#copies.length === 0) return;
-		const newest = opened.at(-1)?.content;
-		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
+		if (newest) this.#resume(this.#chunks.epochs.nextEpoch - 1, newest);
 		else this.#beginSpareEpoch();
-		this.#reclaimer.addAll(this.#copies);
+		this.#reclaimer.addAll(this.#kept.all);
 	}
 
 	/**
@@ -418,32 +305,20 @@ export class DiffArea {
 	#beginSpareEpoch(): void {
 		const { nextEpoch } = this.#chunks.epochs;
 		try {
-			this.#writer = this.#segments.create(nextEpoch);
+			this.#segments.grow(this.#segments.create(nextEpoch));
 		} catch (error) {
 			this.#segments.remove(nextEpoch);
 			throw noSegment(this.share.directory, error);
 		}
-		this.#segments.adopt(this.#writer);
-		this.#chunks.beginEpoch(this.#writer.lengthBytes);
-		for (const { epoch } of this.#copies) this.needed.begin(epoch);
+		this.#chunks.beginEpoch(this.#segments.lengths.get(nextEpoch)!);
+		for (const { epoch } of this.#kept.all) this.needed.begin(epoch);
 	}
 
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
 	#resume(epoch: number, content: SegmentContent): void {
-		for (const copy of this.#copies) this.needed.begin(copy.epoch);
-		forEachPlace(content, ({ chunkIndex }) => this.needed.preserved(chunkIndex));
-		this.#writer = this.#segments.reopen(epoch, content);
-	}
-
-	#writeCatalog(volumeStamp: string | null, kept: readonly CatalogCopy[] = this.#copies): void {
-		const { volumeId, volumeSizeBytes, chunkSizeBytes, directory } = this.share;
-		const { nextEpoch } = this.#chunks.epochs;
-		const copies = kept.filter((copy) => copy !== this.#unfinished);
-		const segments = [...this.#segments.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
-		const volumeStates = volumeStamp === null ? this.#volumeStates : [];
-		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.#maximumBytes };
-		this.#isRecorded = false;
-		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
-		this.#isRecorded = true;
+		for (const copy of this.#kept.all) this.needed.begin(copy.epoch);
+		const { words } = content.places;
+		for (let i = 0; i < words.length; i += 2) this.needed.preserved(words[i]!);
+		this.#segments.grow(this.#segments.reopen(epoch, content));
 	}
 }
