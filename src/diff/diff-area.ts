@@ -86,6 +86,11 @@ export class DiffArea {
 		return this.#kept.all;
 	}
 
+	/** Copies of epochs before this one are gone, and the catalog may not say so; 0: it does. */
+	get unrecordedLossBefore(): number {
+		return this.#kept.unrecordedLossBefore;
+	}
+
 	/** What happened since the last call. */
 	takeEvents(): readonly DiffAreaEvent[] {
 		return this.#kept.takeEvents();

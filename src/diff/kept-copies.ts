@@ -8,7 +8,7 @@ import type { DiffAreaEvent, DiffAreaOptions, NoRoom } from './diff-area-types.t
 import type { NeededMap } from './needed-map.ts';
 import type { PreservedChunks } from './preserved-chunks.ts';
 import type { SegmentStore } from './segment-store.ts';
-import { faultNameOf, isNoSpace } from './storage-errors.ts';
+import { faultNameOf, isNoSpace, lostBeforeFinished } from './storage-errors.ts';
 
 /** What the copies are of, and where they are. */
 export type KeptLayout = Pick<CatalogBody, 'volumeId' | 'volumeSizeBytes' | 'chunkSizeBytes'> & {
@@ -35,6 +35,7 @@ export class KeptCopies {
 	#isRecorded = true;
 	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
 	#isUnfinishedNamed = false;
+	#unrecordedLossBefore = 0;
 	#volumeStates: readonly string[];
 	readonly #events: DiffAreaEvent[];
 
@@ -65,6 +66,11 @@ export class KeptCopies {
 		return this.#isRecorded;
 	}
 
+	/** Copies of epochs before this one are gone, and the catalog may not say so; 0: it does. */
+	get unrecordedLossBefore(): number {
+		return this.#unrecordedLossBefore;
+	}
+
 	/** What happened since the last call. */
 	takeEvents(): readonly DiffAreaEvent[] {
 		if (this.#events.length === 0) return this.#events;
@@ -83,9 +89,10 @@ export class KeptCopies {
 		this.#unfinished = copy;
 	}
 
-	/** Puts the copy that was added on record. */
+	/** Puts the copy that was added on record. Errors: io `copy-lost` where it went to make room; `catalog-unwritable`. */
 	finish(): void {
 		const unfinished = this.#unfinished;
+		if (unfinished && !this.#copies.includes(unfinished)) throw lostBeforeFinished();
 		this.#unfinished = undefined;
 		try {
 			this.record(null);
@@ -184,7 +191,8 @@ export class KeptCopies {
 			this.#recordLoss();
 		} catch (error) {
 			this.noteUnwritable(error);
-			this.#onUnrecordedLoss(this.#copies[0]?.epoch ?? this.#in.chunks.epochs.nextEpoch);
+			this.#unrecordedLossBefore = this.#copies[0]?.epoch ?? this.#in.chunks.epochs.nextEpoch;
+			this.#onUnrecordedLoss(this.#unrecordedLossBefore);
 		}
 	}
 
@@ -206,5 +214,6 @@ export class KeptCopies {
 		this.#isRecorded = false;
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
 		this.#isRecorded = true;
+		this.#unrecordedLossBefore = 0;
 	}
 }

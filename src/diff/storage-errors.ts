@@ -28,6 +28,9 @@ export const tooSmall = (usedBytes: number, maximumBytes: number) =>
 		`the shadow copies take ${usedBytes} bytes, more than ${maximumBytes}; delete some of them first`,
 	);
 
+export const lostBeforeFinished = () =>
+	ioError('copy-lost', 'the new shadow copy had to go before it was on record; "noonmark events" says why');
+
 export const noSegment = (directory: string, error: unknown) =>
 	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
 

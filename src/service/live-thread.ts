@@ -16,7 +16,7 @@ import { OrderTaker } from './mailbox.ts';
 import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
 import { WatchedVolume } from './superblock-watch.ts';
 import { volumeAsItIs } from './volume-as-it-is.ts';
-import { ImageMark } from './volume-mark.ts';
+import { ImageMark, markFor } from './volume-mark.ts';
 import { durableVolumeStamp } from './volume-stamp.ts';
 
 const DRAIN_RETRY_MS = 1000;
@@ -39,8 +39,7 @@ function open() {
 		onUnrecordedLoss: (lostBefore) => mark.set({ volumeId: diffArea.share.volumeId, lostBefore }),
 	});
 	const keepMark = () => {
-		const { volumeId } = diffArea.share;
-		if (!setup.readOnly) mark.set(diffArea.allCopies.length > 0 ? { volumeId, lostBefore: 0 } : undefined);
+		if (!setup.readOnly) mark.set(markFor(diffArea));
 	};
 	keepMark();
 	return {
@@ -65,7 +64,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 		switch (order.kind) {
 			case 'prepareCommit':
 				live.flush();
-				mark.set({ volumeId: diffArea.share.volumeId, lostBefore: 0 });
+				mark.set({ volumeId: diffArea.share.volumeId, lostBefore: diffArea.unrecordedLossBefore });
 				return diffArea.prepareCommit();
 			case 'hold':
 				live.drain();

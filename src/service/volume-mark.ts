@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import createDebug from 'debug';
+import type { DiffArea } from '../diff/diff-area.ts';
 import { corrupt, messageOf } from '../errors.ts';
 import { getXattr, removeXattr, setXattr } from '../system/libc.ts';
 
@@ -17,6 +18,15 @@ export interface VolumeMark {
 	readonly volumeId: string;
 	/** Copies of epochs before this one are lost, whatever the catalog says. */
 	readonly lostBefore: number;
+}
+
+/**
+ * What the mark of a volume must be: none where its storage has no copies. A loss that the storage did not take note of
+ * stays in the mark until it did, whatever is made or closed meanwhile.
+ */
+export function markFor({ share, allCopies, unrecordedLossBefore }: DiffArea): VolumeMark | undefined {
+	if (allCopies.length === 0 && unrecordedLossBefore === 0) return undefined;
+	return { volumeId: share.volumeId, lostBefore: unrecordedLossBefore };
 }
 
 /** Reads the mark; undefined where there is none. Errors: corrupt `mark-damaged`. */

@@ -53,3 +53,18 @@ test('one copy more than the maximum is refused, and deleting one makes room for
 	rig.create();
 	t.deepEqual(rig.differences(), []);
 });
+
+test('a copy that had to go before it was on record is not reported as made', (t) => {
+	const rig = new Rig(t, { seed: 4, sizeBytes: 1_000_000, maximumBytes: 200_000 });
+	rig.diffArea.prepareCommit();
+	rig.diffArea.commit('too large');
+	rig.write(0, rig.random.bytes(300_000));
+	rig.liveVolume.flush();
+	t.throws(() => rig.diffArea.finishCommit(), { code: 'copy-lost' });
+	rig.diffArea.abortCommit();
+	t.like(rig.diffArea.takeEvents(), [{ kind: 'copy-evicted', reason: 'maximum-size' }]);
+	rig.create();
+	rig.restart();
+	t.deepEqual(rig.differences(), []);
+	t.is(rig.diffArea.copies.length, 1);
+});

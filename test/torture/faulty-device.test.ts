@@ -42,3 +42,13 @@ test.serial('it is found that lost copies are not reported', (t) => {
 		DiffArea.prototype.takeEvents = takeEvents;
 	}
 });
+
+test.serial('it is found that a loss which is not on record is forgotten', (t) => {
+	const { unrecordedLossBefore } = Object.getOwnPropertyDescriptors(DiffArea.prototype);
+	Object.defineProperty(DiffArea.prototype, 'unrecordedLossBefore', { get: () => 0, configurable: true });
+	try {
+		t.true(isFound());
+	} finally {
+		Object.defineProperty(DiffArea.prototype, 'unrecordedLossBefore', unrecordedLossBefore);
+	}
+});

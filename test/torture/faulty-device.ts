@@ -8,6 +8,7 @@ import { constants } from 'node:os';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { DiffAreaEvent } from '../../src/diff/diff-area-types.ts';
 import { messageOf } from '../../src/errors.ts';
+import { markFor } from '../../src/service/volume-mark.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
 import { closeAll, type FileCall, interpose, real, systemError } from './file-calls.ts';
 import { scratchDirectory } from './scratch.ts';
@@ -83,7 +84,7 @@ class FaultyRun {
 	readonly #mark = {
 		lostBefore: 0,
 		onUnrecordedLoss: (lostBefore: number) => {
-			this.#mark.lostBefore = Math.max(this.#mark.lostBefore, lostBefore);
+			this.#mark.lostBefore = lostBefore;
 		},
 	};
 	/** A write to the volume failed, and nobody was told yet. */
@@ -152,6 +153,9 @@ class FaultyRun {
 			position: () => 0,
 			stamp: () => 'unchanged',
 			mark: this.#mark,
+			keepMark: (diffArea) => {
+				this.#mark.lostBefore = markFor(diffArea)?.lostBefore ?? 0;
+			},
 			event: (event) => this.#events.push(event),
 		});
 	}

@@ -101,6 +101,7 @@ function record(start: Start, options: WorkloadOptions, ignore: (call: FileCall)
 			position: () => recorder.events.length,
 			stamp: () => `modified ${recorder.modifications(imageIn(directory))}`,
 			mark: {},
+			keepMark: () => {},
 			event: (event) => {
 				const lost = event.kind === 'copies-lost' ? event.copies : [];
 				if (

@@ -31,6 +31,8 @@ export interface Notebook {
 	stamp(): string;
 	/** What is kept beside the image of losses that the storage cannot take note of. */
 	readonly mark: Pick<DiffAreaOptions, 'lostBefore' | 'onUnrecordedLoss'>;
+	/** Brings it up to date, as a service does whenever it may say something else. */
+	keepMark(diffArea: DiffArea): void;
 	/** Told of everything that the diff area tells. */
 	event(event: DiffAreaEvent): void;
 }
@@ -114,6 +116,7 @@ export class Workload {
 			this.#flush();
 			this.action = 'close';
 			durableVolumeStamp(imageIn(this.#directory));
+			this.#notebook.keepMark(this.diffArea);
 			this.diffArea.close(this.#notebook.stamp());
 		} finally {
 			this.#noteEvents(start);
@@ -132,6 +135,7 @@ export class Workload {
 		this.action = 'open';
 		this.volume = FileDevice.open(imageIn(this.#directory), 'write');
 		this.diffArea = openDiffArea(this.#directory, this.#notebook.stamp(), this.#options, this.#notebook.mark);
+		this.#notebook.keepMark(this.diffArea);
 		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.#epochs = this.diffArea.copies.map(({ epoch }) => epoch);
 		this.#noteEvents(start);
@@ -163,6 +167,7 @@ export class Workload {
 	#create(): void {
 		this.#flush();
 		this.action = 'create';
+		this.#notebook.keepMark(this.diffArea);
 		this.diffArea.prepareCommit();
 		for (let i = this.#random.integer(3); i > 0; i--) this.#write();
 		this.live.drain();
@@ -178,7 +183,8 @@ export class Workload {
 
 	#finish(epoch: number, giveUp: boolean): void {
 		for (let i = this.#random.integer(4); i > 0; i--) this.#write();
-		if (giveUp) {
+		const isEvicted = !this.diffArea.copies.some((copy) => copy.epoch === epoch);
+		if (giveUp || isEvicted) {
 			this.#giveUp(epoch);
 			return;
 		}
