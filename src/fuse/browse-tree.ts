@@ -14,6 +14,7 @@ import { DirectoryReply } from './directory-reply.ts';
 import { ENTRY_BYTES, type Entry, encodeEntry } from './entry.ts';
 import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
 import { ExtTree } from './ext-tree.ts';
+import { ListAhead, type ListNames } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
 import * as protocol from './protocol.ts';
 import type { Request } from './request.ts';
@@ -36,6 +37,8 @@ export interface BrowseCopy {
 export interface BrowseTreeOptions {
 	/** Where several threads serve the mount: their read-ahead across files. */
 	readonly ahead?: StoreAhead;
+	/** … and across listings. */
+	readonly listAhead?: ListAhead;
 	log(message: string, error: unknown): void;
 }
 
@@ -90,6 +93,7 @@ export class BrowseTree implements RequestHandler {
 	};
 	readonly #log: BrowseTreeOptions['log'];
 	readonly #ahead: StoreAhead | undefined;
+	readonly #listAhead: ListAhead;
 	readonly #open = new LRUCache<number, ExtTree>({
 		max: MAX_OPEN_COPIES,
 		dispose: (tree) => tree.close(),
@@ -104,6 +108,7 @@ export class BrowseTree implements RequestHandler {
 	constructor(options: BrowseTreeOptions) {
 		this.#log = options.log;
 		this.#ahead = options.ahead;
+		this.#listAhead = options.listAhead ?? new ListAhead();
 	}
 
 	/**
@@ -145,6 +150,14 @@ export class BrowseTree implements RequestHandler {
 			this.#log('storing content ahead failed', error);
 		}
 	}
+
+	/** Prepares a part of a listing that may be asked for soon. */
+	whileSpinning(): void {
+		this.#listAhead.step(this.#listNames);
+	}
+
+	readonly #listNames: ListNames = (place, reply, namesMax) =>
+		this.#open.peek(place.copyNumber)?.list(place, reply, namesMax) ?? 'full';
 
 	/** Nobody has asked for it yet, so nobody is told of an error: who asks will be. */
 	readonly #readWhole = (copyNumber: number, inodeNumber: number, into: Buffer): number => {
@@ -191,7 +204,7 @@ export class BrowseTree implements RequestHandler {
 
 	/** Without the copies' attributes: they would open each copy, and most listings only want the names. */
 	#listCopies(request: Request, reply: Buffer): number {
-		const listing = new DirectoryReply(request, reply);
+		const listing = DirectoryReply.to(request, reply);
 		for (const { name, position } of DOTS) {
 			if (position > listing.position && listing.fits(name.length))
 				listing.add(name, ROOT_NODE.high, ROOT_NODE.low, DT_DIR, position);
@@ -209,7 +222,7 @@ export class BrowseTree implements RequestHandler {
 		const known = this.#open.get(copy.number);
 		if (known) return known;
 		try {
-			const tree = openTree(copy, this.#ahead);
+			const tree = openTree(copy, this.#listAhead, this.#ahead);
 			this.#open.set(copy.number, tree);
 			this.#failed.delete(copy.number);
 			return tree;
@@ -251,10 +264,10 @@ const ROOT_IDENTITY: Identity = {
 };
 
 /** A copy whose root cannot be read is one that cannot be opened. */
-function openTree(copy: BrowseCopy, ahead: StoreAhead | undefined): ExtTree {
+function openTree(copy: BrowseCopy, listAhead: ListAhead, ahead: StoreAhead | undefined): ExtTree {
 	const fs = copy.open();
 	try {
-		return new ExtTree(copy.number, fs, ahead);
+		return new ExtTree(copy.number, fs, listAhead, ahead);
 	} catch (error) {
 		fs.close();
 		throw error;

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
-import { encodeAttrOut, encodeStatxOut, type Identity } from './attributes.ts';
+import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { ENTRY_BYTES, type Entry, encodeEntry, encodeNoEntry } from './entry.ts';
 import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO, ERANGE } from './errno.ts';
+import type { ListAhead, ListedTo, ListingPlace } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
 import {
 	FOREVER_SEC,
@@ -37,7 +38,6 @@ const MAX_INODES = 1024;
 
 /** DT_… by the type in an ext directory entry (EXT4_FT_…): unknown, file, directory, char, block, fifo, socket, link. */
 const DT_OF_FILE_TYPE = [0, 8, 4, 2, 6, 1, 12, 10] as const;
-const DT_REG = 8;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -48,6 +48,7 @@ const SEEK_HOLE = 4;
 export class ExtTree {
 	readonly #copyNumber: number;
 	readonly #fs: ExtFileSystem;
+	readonly #listAhead: ListAhead;
 	readonly #ahead: StoreAhead | undefined;
 	readonly #lastNode: { high: number; low: number };
 	readonly #lastIdentity: { inoHigh: number; inoLow: number; blockSizeBytes: number };
@@ -56,9 +57,10 @@ export class ExtTree {
 	readonly #inodes = new LRUCache<number, Inode>({ max: MAX_INODES });
 
 	/** Errors: those of reading the root directory's inode. */
-	constructor(copyNumber: number, fs: ExtFileSystem, ahead: StoreAhead | undefined) {
+	constructor(copyNumber: number, fs: ExtFileSystem, listAhead: ListAhead, ahead: StoreAhead | undefined) {
 		this.#copyNumber = copyNumber;
 		this.#fs = fs;
+		this.#listAhead = listAhead;
 		this.#ahead = ahead;
 		this.#lastNode = { high: copyNumber, low: ROOT_INODE };
 		this.#lastIdentity = { inoHigh: copyNumber, inoLow: 0, blockSizeBytes: fs.superblock.blockSizeBytes };
@@ -141,19 +143,30 @@ export class ExtTree {
 	}
 
 	#readDirectory(request: Request, reply: Buffer, directory: Inode): number {
-		const listing = new DirectoryReply(request, reply);
+		const listing = DirectoryReply.to(request, reply);
+		const place = { copyNumber: this.#copyNumber, inodeNumber: directory.number, position: listing.position };
+		let listedTo = this.#listAhead.begin(place, listing);
 		try {
-			this.#list(listing, directory);
+			if (listedTo !== 'end') listedTo = this.#list(listing, directory, Number.POSITIVE_INFINITY);
 		} catch (error) {
 			// What was read before the damage is shown first; the next request starts at the damage and gets the error.
 			if (listing.sizeBytes === 0) throw error;
 		}
+		if (listing.plus) this.#tellAhead(place, listing, listedTo);
 		return listing.sizeBytes;
 	}
 
-	#list(listing: DirectoryReply, directory: Inode): void {
+	/** Adds names to a reply that nobody has asked for yet, at most so many. */
+	list({ inodeNumber }: ListingPlace, listing: DirectoryReply, namesMax: number): ListedTo {
+		return this.#list(listing, this.#inode(inodeNumber), namesMax);
+	}
+
+	#list(listing: DirectoryReply, directory: Inode, namesMax: number): ListedTo {
+		let [listedTo, names]: [ListedTo, number] = ['end', 0];
 		this.#fs.readDirectory(directory, listing.position, (name, inodeNumber, fileType, nextPosition) => {
-			if (!listing.fits(name.length)) return false;
+			if (!listing.fits(name.length)) listedTo = 'full';
+			else if (names++ === namesMax) listedTo = 'more';
+			if (listedTo !== 'end') return false;
 			const isParent = DOT_DOT.equals(name);
 			const isOutside = isParent && directory.number === ROOT_INODE;
 			const entry = listing.plus && !isDot(name) && !isParent ? this.#readableEntry(inodeNumber) : undefined;
@@ -161,9 +174,19 @@ export class ExtTree {
 			const inoHigh = isOutside ? ROOT_NODE.high : this.#copyNumber;
 			const low = isOutside ? ROOT_NODE.low : inoLow(this.#copyNumber, inodeNumber);
 			listing.add(name, inoHigh, low, type, nextPosition, entry);
-			if (entry && type === DT_REG) this.#ahead?.wasListed(entry.node, entry.attributes.sizeBytes);
 			return true;
 		});
+		return listedTo;
+	}
+
+	#tellAhead(place: ListingPlace, listing: DirectoryReply, listedTo: ListedTo): void {
+		const directories: number[] = [];
+		listing.eachNode((inodeNumber, mode, sizeBytes) => {
+			const type = mode & S_IFMT;
+			if (type === S_IFDIR) directories.push(inodeNumber);
+			else if (type === S_IFREG) this.#ahead?.wasListed(this.#copyNumber, inodeNumber, sizeBytes);
+		});
+		this.#listAhead.listed(place, listing, directories, listedTo);
 	}
 
 	/** The entry of a listed name, or none where its inode is damaged: the name is listed, and stat of it then fails. */

@@ -11,7 +11,6 @@
  * does at a time, while the others serve.
  */
 import { ListedFiles } from './listed-files.ts';
-import type { NodeId } from './node-id.ts';
 import { ContentStore } from './notify.ts';
 
 /** Larger files are not stored ahead: the kernel's own read-ahead works within a file. */
@@ -75,9 +74,9 @@ export class StoreAhead {
 		this.#store = new ContentStore(options.fuseFd, STORED_FILE_BYTES_MAX);
 	}
 
-	/** The kernel was told of a regular file, with its node. */
-	wasListed(node: NodeId, sizeBytes: number): void {
-		if (sizeBytes > 0 && sizeBytes <= STORED_FILE_BYTES_MAX) this.#files.add(node.high, node.low);
+	/** The kernel was told of a regular file. */
+	wasListed(copyNumber: number, inodeNumber: number, sizeBytes: number): void {
+		if (sizeBytes > 0 && sizeBytes <= STORED_FILE_BYTES_MAX) this.#files.add(copyNumber, inodeNumber);
 	}
 
 	/** The kernel asks for the start of a file. */

@@ -1,9 +1,10 @@
 /**
  * Who waits for the next request, where several sessions serve one mount. The kernel wakes every session that sleeps on
- * the descriptor, for each request; with a client that asks one thing at a time all but one wake for nothing, and take the
- * processor that the client runs on. So a session that was woken for nothing a few times in a row stands back: it does
- * not wait for requests while others answer them. It comes back when it is called, by one that finds the next request
- * waiting already, and when nobody has taken a request for STANDBY_MS: all are idle, or whoever was to take it is stuck.
+ * the descriptor, for each request; with a client that asks one thing at a time all but one wake for nothing, take the
+ * processor that the client runs on, and sometimes the request, for which another has prepared. So when requests have come
+ * one at a time for a while, all sessions but the one that took the last one stand back: they do not wait for requests
+ * while others answer them. They come back when they are called, by one that finds two requests at once, and when
+ * nobody has taken a request for STANDBY_MS: all are idle, or whoever was to take it is stuck.
  * Nothing depends on this but speed: two may always wait, and if for once nobody does, it is for STANDBY_MS.
  *
  * Before it sleeps, a session spins for a while, for to be woken takes longer than most requests; as long as its client
@@ -15,14 +16,19 @@ export const STANDBY_MS = 50;
 
 const SPIN_MS_MIN = 0.05;
 const SPIN_MS_MAX = 0.5;
-const USELESS_WAKES_MAX = 3;
+/** So many requests in a row. */
+const CALM_REQUESTS = 8;
 
 const TAKEN = 0;
 /** The number of the session that spins, or 0. */
 const SPINNER = 1;
 /** A bit for each session that stands back. */
 const STANDING_BACK = 2;
-const WORDS = 3;
+/** How many requests in a row came one at a time. */
+const CALM = 3;
+/** The number of the session that took the last request. */
+const TAKER = 4;
+const WORDS = 5;
 
 /** What the sessions of a mount share: plain data. */
 export type TurnsShare = SharedArrayBuffer;
@@ -51,7 +57,6 @@ export class Turns {
 	readonly #callOthers: (() => void) | undefined;
 	#spinMs = SPIN_MS_MIN;
 	#idleSinceMs: number | undefined;
-	#uselessWakes = 0;
 	#isBack = false;
 	#takenBefore = 0;
 
@@ -62,14 +67,19 @@ export class Turns {
 		this.#callOthers = options?.callOthers;
 	}
 
-	/** A request was taken. */
-	taken(): void {
+	/**
+	 * A request was taken. `isAnotherThere` says whether the next one is there already, while the client of this one waits:
+	 * that the session found this one when it came back to look says only that a client is quick, or has its processor.
+	 */
+	taken(isAnotherThere: () => boolean): void {
 		Atomics.add(this.#state, TAKEN, 1);
-		this.#uselessWakes = 0;
+		this.#state[TAKER] = this.#number;
 		if (this.#idleSinceMs === undefined) {
-			if (Atomics.load(this.#state, STANDING_BACK) !== 0) this.#callOthers?.();
+			if (isAnotherThere()) this.#crowd();
+			else this.#state[CALM]!++;
 			return;
 		}
+		this.#state[CALM]!++;
 		this.#stopSpinning();
 		const waitedMs = performance.now() - this.#idleSinceMs;
 		this.#idleSinceMs = undefined;
@@ -87,7 +97,7 @@ export class Turns {
 
 	/** Before the session sleeps: whether it leaves the next request to others, for STANDBY_MS at most. */
 	standsBack(): boolean {
-		if (!this.#callOthers || this.#uselessWakes < USELESS_WAKES_MAX) return false;
+		if (!this.#callOthers || this.#state[CALM]! < CALM_REQUESTS || this.#state[TAKER] === this.#number) return false;
 		this.#takenBefore = Atomics.load(this.#state, TAKEN);
 		this.#isBack = true;
 		Atomics.or(this.#state, STANDING_BACK, 1 << this.#number);
@@ -96,13 +106,15 @@ export class Turns {
 
 	/** After it has slept, called by another or for a request. */
 	woken(wasCalled: boolean): void {
-		if (!this.#isBack) {
-			this.#uselessWakes += wasCalled ? 0 : 1; // until it takes the request
-			return;
-		}
+		if (!this.#isBack) return;
 		this.#isBack = false;
 		Atomics.and(this.#state, STANDING_BACK, ~(1 << this.#number));
-		if (wasCalled || Atomics.load(this.#state, TAKEN) === this.#takenBefore) this.#uselessWakes = 0;
+		if (wasCalled || Atomics.load(this.#state, TAKEN) === this.#takenBefore) this.#state[CALM] = 0;
+	}
+
+	#crowd(): void {
+		this.#state[CALM] = 0;
+		if (Atomics.load(this.#state, STANDING_BACK) !== 0) this.#callOthers?.();
 	}
 
 	#maySpin(): boolean {

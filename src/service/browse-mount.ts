@@ -1,4 +1,5 @@
 import createDebug from 'debug';
+import { createListAheadShare, releaseListAhead } from '../fuse/list-ahead.ts';
 import { type FuseMount, mountFuse, raiseReadAhead, unmount } from '../fuse/mount.ts';
 import { ROOT_NODE } from '../fuse/node-id.ts';
 import { invalidateEntry, invalidateInode } from '../fuse/notify.ts';
@@ -31,6 +32,7 @@ export class BrowseMount implements ServedTree {
 	readonly #threads = new Set<BrowseThread>();
 	readonly #cacheBytes: number;
 	readonly #ahead = createStoreAheadShare();
+	readonly #listAhead = createListAheadShare();
 	readonly #turns = createTurnsShare();
 	readonly #aheadFd = eventfd();
 	#started = 0;
@@ -68,6 +70,7 @@ export class BrowseMount implements ServedTree {
 			fuseFd: this.#mount.fd,
 			shown: this.#shown,
 			ahead: this.#ahead,
+			listAhead: this.#listAhead,
 			turns: this.#turns,
 			threadNumber,
 			aheadFd: this.#aheadFd,
@@ -77,6 +80,7 @@ export class BrowseMount implements ServedTree {
 		thread.ended.then((inOrder) => {
 			this.#threads.delete(thread);
 			releaseStoreAhead(this.#ahead, threadNumber);
+			releaseListAhead(this.#listAhead, threadNumber);
 			releaseTurn(this.#turns, threadNumber);
 			if (!inOrder && this.#replacements++ < REPLACEMENTS_MAX) {
 				log('a browse thread crashed and is replaced');

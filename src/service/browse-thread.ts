@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import createDebug from 'debug';
 import { messageOf } from '../errors.ts';
+import { ListAhead } from '../fuse/list-ahead.ts';
 import { runSession } from '../fuse/session.ts';
 import { StoreAhead } from '../fuse/store-ahead.ts';
 import { Turns } from '../fuse/turns.ts';
@@ -21,7 +22,8 @@ const ahead = new StoreAhead({
 	fuseFd: setup.fuseFd,
 	wakeOthers,
 });
-const shownTree = new ShownTree({ log: note, ahead, cacheBytes: setup.cacheBytes }, setup.shown);
+const listAhead = new ListAhead(setup.listAhead, setup.threadNumber);
+const shownTree = new ShownTree({ log: note, ahead, listAhead, cacheBytes: setup.cacheBytes }, setup.shown);
 
 runSession({
 	fd: setup.fuseFd,

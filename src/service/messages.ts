@@ -2,6 +2,7 @@
 import type { CatalogCopy } from '../diff/catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { PlainError } from '../errors.ts';
+import type { ListAheadShare } from '../fuse/list-ahead.ts';
 import type { StoreAheadShare } from '../fuse/store-ahead.ts';
 import type { TurnsShare } from '../fuse/turns.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
@@ -52,13 +53,13 @@ export interface StorageUse {
 export interface NeedThreadSetup {
 	readonly volumePath: string;
 	readonly diffArea: DiffAreaShare;
-	/** `isFrozen`: the file system was frozen when the copy was made. */
+	/** Oldest first. `isFrozen`: the file system was frozen when the copy was made. */
 	readonly copies: readonly { readonly epoch: number; readonly isFrozen: boolean }[];
 }
 
 /** See NeededMap.learn. */
 export interface NeedThreadNews {
-	readonly epoch: number;
+	readonly epochs: readonly number[];
 	readonly chunks: Uint8Array<SharedArrayBuffer> | undefined;
 }
 
@@ -83,6 +84,7 @@ export interface BrowseThreadSetup {
 	readonly fuseFd: number;
 	readonly shown: ShownCopies;
 	readonly ahead: StoreAheadShare;
+	readonly listAhead: ListAheadShare;
 	readonly turns: TurnsShare;
 	/** 1 to 31: never that of another thread of the mount. */
 	readonly threadNumber: number;

@@ -17,46 +17,51 @@ function wokenForNothing(session: Turns): void {
 	session.woken(false);
 }
 
-/** The client of a session asks one thing at a time. */
-function takeOne(session: Turns): void {
-	session.spins();
-	session.taken();
+/** Takes requests that come one at a time. */
+function takeOneByOne(session: Turns, count: number): void {
+	for (let i = 0; i < count; i++) {
+		if (i % 2 === 0) session.spins(); // else the next is there when the session comes back
+		session.taken(() => false);
+	}
 }
 
-test('who is woken for nothing again and again stands back, until it is called', (t) => {
+const takeOneOfTwo = (session: Turns) => session.taken(() => true);
+
+test('while requests come one at a time, all stand back but the one that took the last', (t) => {
 	const { busy, other, called } = two();
-	for (let i = 0; i < 3; i++) {
-		t.false(other.standsBack());
-		takeOne(busy);
-		wokenForNothing(other);
-	}
+	takeOneByOne(busy, 7);
+	t.false(other.standsBack());
+	takeOneByOne(busy, 1);
 	t.true(other.standsBack());
-	takeOne(busy);
-	t.deepEqual(called, [], 'one request at a time needs one session');
-	busy.taken();
-	t.deepEqual(called, [1], 'the next request was there already');
+	t.false(busy.standsBack());
+	takeOneByOne(busy, 10);
+	t.deepEqual(called, []);
+	takeOneOfTwo(busy);
+	t.deepEqual(called, [1]);
 	other.woken(true);
 	t.false(other.standsBack());
-	busy.taken();
+	takeOneOfTwo(busy);
 	t.deepEqual(called, [1], 'nobody stands back any more');
+	takeOneByOne(busy, 8);
+	t.true(other.standsBack());
 });
 
 test('who stands back goes on so while others take requests, and comes back when nobody does', (t) => {
 	const { busy, other } = two();
-	for (let i = 0; i < 3; i++) wokenForNothing(other);
+	takeOneByOne(busy, 8);
 	t.true(other.standsBack());
-	takeOne(busy);
+	takeOneByOne(busy, 8);
 	other.woken(false);
 	t.true(other.standsBack());
 	other.woken(false);
 	t.false(other.standsBack());
 });
 
-test('a session that takes what it is woken for does not stand back; nor does one that is alone', (t) => {
+test('who takes the requests does not stand back; nor does one that is alone', (t) => {
 	const { other } = two();
 	for (let i = 0; i < 10; i++) {
 		wokenForNothing(other);
-		other.taken();
+		other.taken(() => false);
 	}
 	t.false(other.standsBack());
 	const alone = new Turns();
@@ -68,9 +73,9 @@ test('one spins at a time', (t) => {
 	const { busy, other } = two();
 	t.true(busy.spins());
 	t.false(other.spins());
-	busy.taken();
+	busy.taken(() => false);
 	// The other has waited past its time by now, whatever that is; a new wait begins after a request.
-	other.taken();
+	other.taken(() => false);
 	t.true(other.spins());
 	t.false(busy.spins());
 });
@@ -80,10 +85,9 @@ test('a session that has ended neither spins nor stands back for the others', (t
 	t.true(other.spins());
 	releaseTurn(share, 2);
 	t.true(busy.spins());
-	for (let i = 0; i < 3; i++) wokenForNothing(other);
+	takeOneByOne(busy, 8);
 	t.true(other.standsBack());
 	releaseTurn(share, 2);
-	busy.taken();
-	busy.taken();
+	takeOneOfTwo(busy);
 	t.deepEqual(called, []);
 });
