@@ -8,12 +8,12 @@ import { constants } from 'node:os';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { DiffAreaEvent } from '../../src/diff/diff-area-types.ts';
 import { messageOf } from '../../src/errors.ts';
-import { owedChunks } from '../../src/service/owed-chunks.ts';
 import { markFor } from '../../src/service/volume-mark.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
 import { closeAll, type FileCall, interpose, real, systemError } from './file-calls.ts';
 import { KernelPlayer } from './kernel-player.ts';
 import type { KernelRecording } from './kernel-recording.ts';
+import { findOwed } from './owed-learner.ts';
 import { scratchDirectory } from './scratch.ts';
 import { type Note, VolumeModel } from './volume-model.ts';
 import { firstContent, imageIn, Workload, type WorkloadOptions } from './workload.ts';
@@ -110,7 +110,7 @@ class FaultyRun {
 		this.#directory = directory;
 		this.#options = {
 			...options,
-			fileSystem: recording && { player: new KernelPlayer(recording), owed: owedChunks },
+			fileSystem: recording && { player: new KernelPlayer(recording), owed: findOwed },
 		};
 		this.#first = recording?.first ?? firstContent(options.sizeBytes);
 		this.#faultyCall = faultyCall;

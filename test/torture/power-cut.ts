@@ -10,14 +10,13 @@ import type { DiffArea } from '../../src/diff/diff-area.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
-import { owedChunks } from '../../src/service/owed-chunks.ts';
 import { Random } from '../helpers/random.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
 import { fileSystemFaults } from './ext4-oracle.ts';
 import { closeAll, type FileCall } from './file-calls.ts';
 import { KernelPlayer } from './kernel-player.ts';
 import type { KernelRecording } from './kernel-recording.ts';
-import { type CopyLabel, type OwedFinder, OwedLearner } from './owed-learner.ts';
+import { type CopyLabel, findOwed, type OwedFinder, OwedLearner } from './owed-learner.ts';
 import { filesBelow, Recorder } from './recorder.ts';
 import { scratchDirectory } from './scratch.ts';
 import { SimulatedDisk, type StateAfterCut } from './simulated-disk.ts';
@@ -65,7 +64,7 @@ interface Case extends PowerCutOptions {
 export function cutPower(options: PowerCutOptions): PowerCutResult {
 	const scratch = scratchDirectory();
 	const { seed, failuresMax = FAILURES_MAX } = options;
-	const { recording, owed = owedChunks } = options;
+	const { recording, owed = findOwed } = options;
 	const fileSystem = recording && { player: new KernelPlayer(recording), owed };
 	const sizeBytes = recording?.first.length ?? 600_000 + 512 * (seed % 64) + (seed % 3);
 	const failures: string[] = [];

@@ -192,7 +192,7 @@ export class Workload {
 		const copy = this.diffArea.commit(this.#label());
 		const { epoch } = copy;
 		this.#notebook.note({ kind: 'committed', epoch, used: this.#options.fileSystem?.player.bytesInUse() });
-		this.#owed?.add(copy);
+		this.#owed?.add([copy]);
 		try {
 			this.#finish(epoch, this.#random.integer(8) === 0);
 		} catch (error) {
