@@ -23,6 +23,9 @@ const LOCATION = 2;
 const DEPTH = 3;
 const NODE_WORDS = 4;
 
+/** What these take of memory (64 KiB) fits into the cache of one core. */
+const FILLED_AT_ONCE = 256;
+
 /** What another thread needs to read the same index. */
 export interface ChunkIndexShare {
 	readonly heads: SharedArrayBuffer;
@@ -32,15 +35,16 @@ export interface ChunkIndexShare {
 }
 
 export class ChunkIndex {
-	readonly share: ChunkIndexShare;
+	#share: ChunkIndexShare;
 	readonly #heads: Int32Array;
-	readonly #nodes: Uint32Array;
-	readonly #capacity: number;
+	#nodes: Uint32Array;
+	#capacity: number;
 	readonly #nodeEnd: Int32Array;
+	readonly #touched = new Uint32Array(FILLED_AT_ONCE);
 	#reusable: number[] = [];
 
 	private constructor(share: ChunkIndexShare) {
-		this.share = share;
+		this.#share = share;
 		this.#heads = new Int32Array(share.heads);
 		this.#nodes = new Uint32Array(share.nodes);
 		this.#nodeEnd = new Int32Array(share.nodeEnd);
@@ -65,6 +69,10 @@ export class ChunkIndex {
 
 	static attach(share: ChunkIndexShare): ChunkIndex {
 		return new ChunkIndex(share);
+	}
+
+	get share(): ChunkIndexShare {
+		return this.#share;
 	}
 
 	/** Every version of every chunk is a node from 1 to before this one; some may be unused. */
@@ -125,6 +133,55 @@ export class ChunkIndex {
 			this.#link(at, previous);
 		}
 		Atomics.store(this.#heads, chunkIndex, node);
+	}
+
+	/**
+	 * Adds versions of many chunks: chunk index and offset from `baseLocation`, alternating. Makes the room for them. Only
+	 * for a new index, before its `share` is given away: it takes no care of readers.
+	 */
+	fill(places: Uint32Array, baseLocation: number): void {
+		if (!this.hasRoom(places.length / 2)) this.#grow(this.nodeEnd + places.length);
+		for (let i = 0; i < places.length; i += 2 * FILLED_AT_ONCE) {
+			const some = places.subarray(i, i + 2 * FILLED_AT_ONCE);
+			this.#touch(some);
+			this.#fill(some, baseLocation);
+		}
+	}
+
+	/**
+	 * Nearly all that filling takes is waiting for memory: for the head of a chunk, and for three nodes behind it, each of
+	 * which tells where the next one is. Asked for in this order for many chunks, they are waited for together.
+	 */
+	#touch(places: Uint32Array): void {
+		const [heads, nodes, touched] = [this.#heads, this.#nodes, this.#touched];
+		const count = places.length / 2;
+		for (let i = 0; i < count; i++) touched[i] = heads[places[2 * i]!]!;
+		for (let step = 0; step < 3; step++)
+			for (let i = 0; i < count; i++) touched[i] = nodes[touched[i]! * NODE_WORDS + JUMP]!;
+	}
+
+	#fill(places: Uint32Array, baseLocation: number): void {
+		const [heads, nodes] = [this.#heads, this.#nodes];
+		let node = this.nodeEnd;
+		for (let i = 0; i < places.length; i += 2) {
+			const chunkIndex = places[i]!;
+			const previous = heads[chunkIndex]!;
+			const at = node * NODE_WORDS;
+			nodes[at + LOCATION] = baseLocation + places[i + 1]!;
+			if (previous === 0) nodes[at + DEPTH] = 1;
+			else this.#link(at, previous);
+			heads[chunkIndex] = node++;
+		}
+		this.#nodeEnd[0] = node;
+	}
+
+	#grow(capacity: number): void {
+		const nodes = new SharedArrayBuffer(4 * NODE_WORDS * (capacity + 1));
+		const words = new Uint32Array(nodes);
+		adviseMemory(new Uint8Array(nodes), true);
+		words.set(this.#nodes.subarray(0, this.nodeEnd * NODE_WORDS));
+		this.#share = { ...this.#share, nodes };
+		[this.#nodes, this.#capacity] = [words, capacity + 1];
 	}
 
 	#link(at: number, previous: number): void {

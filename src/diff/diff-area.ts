@@ -23,11 +23,11 @@ import {
 } from './diff-area-types.ts';
 import { KeptCopies } from './kept-copies.ts';
 import { NeededMap } from './needed-map.ts';
-import { type OpenedDiffArea, type OpenedSegment, openDiffArea } from './opening.ts';
-import { PreservedChunks } from './preserved-chunks.ts';
+import { type OpenedDiffArea, openDiffArea } from './opening.ts';
+import type { PreservedChunks } from './preserved-chunks.ts';
 import { Reclaimer } from './reclaimer.ts';
 import { PAGE_BYTES } from './segment.ts';
-import { forEachPlace, type SegmentContent } from './segment-scan.ts';
+import type { SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
 import { isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
@@ -54,24 +54,23 @@ export class DiffArea {
 	}
 
 	private constructor(options: DiffAreaOptions, openedArea: OpenedDiffArea) {
-		const { catalog, segments, firstEpoch, opened, copies, events } = openedArea;
+		const { catalog, segments, chunks, newest, copies, events } = openedArea;
 		const { directory, maximumBytes = catalog.maximumBytes } = options;
 		const { volumeId, volumeSizeBytes, chunkSizeBytes } = catalog;
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
-		const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
 		this.#segments = segments;
 		this.#policy = options.policy ?? 'protect-volume';
 		this.#maximumCopies = options.maximumCopies ?? COPIES_MAX;
 		this.#zeroChunk = Buffer.alloc(chunkSizeBytes);
 		this.needed = new NeededMap(chunkCount);
-		this.#chunks = new PreservedChunks(firstEpoch, chunkCount, chunkSizeBytes, present);
-		this.#reclaimer = new Reclaimer(this.#chunks, segments, chunkSizeBytes);
-		const { index, epochs, records } = this.#chunks;
+		this.#chunks = chunks;
+		this.#reclaimer = new Reclaimer(chunks, segments, chunkSizeBytes);
+		const { index, epochs, records } = chunks;
 		const layout = { directory, volumeId, volumeSizeBytes, chunkSizeBytes };
 		this.share = { ...layout, index: index.share, epochs: epochs.share, records: records.share };
-		const keptIn = { chunks: this.#chunks, needed: this.needed, segments };
+		const keptIn = { chunks, needed: this.needed, segments };
 		this.#kept = new KeptCopies(layout, keptIn, copies, events, maximumBytes, options);
-		this.#takeIn(opened, firstEpoch);
+		if (copies.length > 0) this.#goOn(newest);
 		this.#kept.record(null);
 		this.#kept.removeUnread();
 	}
@@ -291,16 +290,10 @@ export class DiffArea {
 		return this.#kept.maximumBytes === null || this.usedBytes + moreBytes <= this.#kept.maximumBytes;
 	}
 
-	/** Puts what the segments hold into the index, and goes on preserving. */
-	#takeIn(opened: readonly OpenedSegment[], firstEpoch: number): void {
-		opened.forEach(({ content }, i) => {
-			this.#chunks.beginEpoch(content?.lengthBytes ?? 0);
-			if (content) this.#chunks.publishAll(firstEpoch + i, content);
-		});
+	/** Goes on preserving for the copies that were found; `newest`: the content of the newest segment. */
+	#goOn(newest: SegmentContent | undefined): void {
 		for (const { epoch } of this.copies) this.#chunks.epochs.setLiving(epoch, true);
-		if (this.#kept.all.length === 0) return;
-		const newest = opened.at(-1)?.content;
-		if (newest) this.#resume(firstEpoch + opened.length - 1, newest);
+		if (newest) this.#resume(this.#chunks.epochs.nextEpoch - 1, newest);
 		else this.#beginSpareEpoch();
 		this.#reclaimer.addAll(this.#kept.all);
 	}
@@ -324,7 +317,8 @@ export class DiffArea {
 	/** Goes on preserving in the newest segment: what it holds already is not needed again. */
 	#resume(epoch: number, content: SegmentContent): void {
 		for (const copy of this.#kept.all) this.needed.begin(copy.epoch);
-		forEachPlace(content, ({ chunkIndex }) => this.needed.preserved(chunkIndex));
+		const { words } = content.places;
+		for (let i = 0; i < words.length; i += 2) this.needed.preserved(words[i]!);
 		this.#segments.grow(this.#segments.reopen(epoch, content));
 	}
 }

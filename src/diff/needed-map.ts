@@ -46,16 +46,16 @@ export class NeededMap {
 	}
 
 	/**
-	 * Tells what is owed to a copy: a bit for each chunk that it uses and that was not preserved for it when that was
-	 * found out (what was preserved since is taken care of here); undefined: every chunk may be. Nothing happens where the
-	 * copy is gone, or known already.
+	 * Tells what is owed to copies: a bit for each chunk that one of them uses and that was not preserved for it when that
+	 * was found out (what was preserved since is taken care of here); undefined: every chunk may be. Nothing happens where
+	 * all of them are gone, or known already.
 	 */
-	learn(epoch: number, chunks: Uint8Array | undefined): void {
-		if (!this.#unknown.has(epoch)) return;
+	learn(epochs: readonly number[], chunks: Uint8Array | undefined): void {
+		if (!epochs.some((epoch) => this.#unknown.has(epoch))) return;
 		const [needed, owed] = [this.#neededWords, this.#owedWords];
 		const used = chunks && new Int32Array(chunks.buffer, chunks.byteOffset, needed.length);
 		for (let i = 0; i < needed.length; i++) owed[i]! |= needed[i]! & (used ? used[i]! : -1);
-		this.forget(epoch);
+		for (const epoch of epochs) this.forget(epoch);
 	}
 
 	/** A copy does not live any more. What is owed to it may be owed to another, and stays. */

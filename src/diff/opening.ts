@@ -2,6 +2,8 @@
 import { corrupt, messageOf, refused } from '../errors.ts';
 import { type CatalogBody, type CatalogCopy, makeDirectory, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions } from './diff-area-types.ts';
+import { PlaceList } from './place-list.ts';
+import { PreservedChunks } from './preserved-chunks.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 import { faultNameOf } from './storage-errors.ts';
@@ -9,17 +11,13 @@ import { faultNameOf } from './storage-errors.ts';
 /** A tenth of the volume, as with VSS. */
 const DEFAULT_MAXIMUM_DIVISOR = 10;
 
-/** A segment's content, or why it cannot be had. */
-export type OpenedSegment =
-	| { readonly content: SegmentContent; readonly fault?: undefined }
-	| { readonly content: undefined; readonly fault: string; readonly faultName: string };
-
 export interface OpenedDiffArea {
 	readonly catalog: CatalogBody;
 	readonly segments: SegmentStore;
-	/** The epoch of the first of `opened`; the others follow without gaps. */
-	readonly firstEpoch: number;
-	readonly opened: readonly OpenedSegment[];
+	/** What the segments hold, from that of the oldest copy on. */
+	readonly chunks: PreservedChunks;
+	/** The content of the newest segment; undefined where it cannot be read, or there is none. */
+	readonly newest: SegmentContent | undefined;
 	/** The copies, each with what is wrong now with a segment that it reads. */
 	readonly copies: readonly CatalogCopy[];
 	readonly events: readonly DiffAreaEvent[];
@@ -47,21 +45,16 @@ export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
 		events.push({ kind: 'copies-lost', copies: lost, fault: LOST_BEFORE, faultName: 'storage-unwritable' });
 	const kept = catalog.copies.filter((copy) => !lost.includes(copy));
 	const firstEpoch = kept[0]?.epoch ?? Math.max(catalog.nextEpoch, lostBefore);
-	const opened = openSegments(segments, firstEpoch, catalog);
-	const damaged = (copy: CatalogCopy) => damagedSegment(copy, firstEpoch, opened);
+	const { chunks, newest, damages } = openSegments(segments, firstEpoch, catalog);
+	// A copy reads the segments of its own epoch and of all later ones.
+	const damaged = (copy: CatalogCopy) => damages.find(({ epoch }) => epoch >= copy.epoch);
 	const copies = kept.map((copy) => ({ ...copy, fault: damaged(copy)?.fault ?? null }));
 	events.push(...changesOf(kept, copies, (copy) => damaged(copy)?.faultName));
-	return { catalog, segments, firstEpoch, opened, copies, events };
+	return { catalog, segments, chunks, newest, copies, events };
 }
 
 const WAY_ON = '"noonmark repair IMAGE --discard" goes on without them';
 const LOST_BEFORE = 'the volume was overwritten while the storage could not be written';
-
-/** A copy reads the segments of its own epoch and of all later ones. */
-function damagedSegment({ epoch }: CatalogCopy, firstEpoch: number, opened: readonly OpenedSegment[]) {
-	const isDamaged = ({ content }: OpenedSegment, i: number) => content === undefined && firstEpoch + i >= epoch;
-	return opened.find(isDamaged) as (OpenedSegment & { content: undefined }) | undefined;
-}
 
 function changesOf(
 	before: readonly CatalogCopy[],
@@ -129,22 +122,40 @@ function chunkSizeFor(volumeSizeBytes: number): number {
 	return tebibytes <= 1 ? 16384 : tebibytes <= 4 ? 32768 : 65536;
 }
 
-/** Reads the segments from an epoch on, oldest first; those of older epochs, which no copy reads, are removed. */
-function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody): OpenedSegment[] {
+/** A segment that cannot be read. */
+interface DamagedSegment {
+	readonly epoch: number;
+	readonly fault: string;
+	readonly faultName: string;
+}
+
+/**
+ * Takes in the segments from an epoch on, oldest first, one after the other: no more than one is in memory at a time.
+ * Those of older epochs, which no copy reads, are removed.
+ */
+function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody) {
 	const onDisk = segments.epochsOnDisk().filter((epoch) => !segments.dropUnmade(epoch, catalog.nextEpoch));
 	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
 	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
 	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);
-	const opened: OpenedSegment[] = [];
+	const sizesBytes = onDisk.map((epoch) => (epoch < firstEpoch ? 0 : segments.sizeOnDisk(epoch)));
+	const chunks = PreservedChunks.forSegments(catalog, firstEpoch, sizesBytes);
+	const places = new PlaceList();
+	const damages: DamagedSegment[] = [];
+	let newest: SegmentContent | undefined;
 	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
+		const atLeastBytes = durableBytes.get(epoch) ?? 0;
+		newest = undefined;
 		try {
-			opened.push({ content: segments.read(epoch, epoch === newestEpoch, durableBytes.get(epoch) ?? 0) });
+			newest = segments.read(epoch, epoch === newestEpoch, atLeastBytes, places);
 		} catch (error) {
-			segments.keepUnread(epoch, durableBytes.get(epoch) ?? 0);
-			opened.push({ content: undefined, fault: messageOf(error), faultName: faultNameOf(error) });
+			segments.keepUnread(epoch, atLeastBytes);
+			damages.push({ epoch, fault: messageOf(error), faultName: faultNameOf(error) });
 		}
+		if (newest) chunks.takeIn(epoch, newest.lengthBytes, places);
+		else chunks.beginEpoch(0);
 	}
-	return opened;
+	return { chunks, newest, damages };
 }
 
 /** What tells whether the volume is the one that the copies are of. */

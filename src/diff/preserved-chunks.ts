@@ -1,9 +1,9 @@
 import { ChunkIndex } from './chunk-index.ts';
 import { COPIES_MAX } from './diff-area-types.ts';
 import { EpochTable, PAGES_MAX, type PlaceInSegment } from './epoch-table.ts';
+import type { PlaceList } from './place-list.ts';
 import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES } from './segment.ts';
-import type { SegmentContent } from './segment-scan.ts';
 
 /** Chunks whose heads are in one page of memory. */
 const HEADS_IN_PAGE = 1024;
@@ -23,15 +23,23 @@ export class PreservedChunks {
 	/** The page behind everything preserved so far, on the line of all segments. Location 0 means "none". */
 	#endPage = 1;
 
-	/** `chunksPresent` are in the segments already. */
-	constructor(firstEpoch: number, chunkCount: number, chunkSizeBytes: number, chunksPresent: number) {
+	private constructor(firstEpoch: number, chunkSizeBytes: number, index: ChunkIndex) {
 		this.#pagesPerChunk = chunkSizeBytes / PAGE_BYTES;
 		this.epochs = EpochTable.create(firstEpoch);
-		this.index = ChunkIndex.create(
-			chunkCount,
-			nodeCapacity(chunkCount, chunksPresent),
-			chunksPresent > chunkCount / HEADS_IN_PAGE,
-		);
+		this.index = index;
+	}
+
+	/** Nothing yet; segments of these lengths will be taken in, beginning with that of `firstEpoch`. */
+	static forSegments(
+		{ volumeSizeBytes, chunkSizeBytes }: { volumeSizeBytes: number; chunkSizeBytes: number },
+		firstEpoch: number,
+		segmentsBytes: readonly number[],
+	): PreservedChunks {
+		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
+		const expected = Math.ceil(segmentsBytes.reduce((sum, bytes) => sum + bytes, 0) / chunkSizeBytes);
+		const isDense = expected > chunkCount / HEADS_IN_PAGE;
+		const index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, expected), isDense);
+		return new PreservedChunks(firstEpoch, chunkSizeBytes, index);
 	}
 
 	/** Begins the next epoch, whose segment has this length already. */
@@ -50,19 +58,18 @@ export class PreservedChunks {
 		return this.index.find(chunkIndex, this.epochs.baseLocation(epoch)) !== 0;
 	}
 
-	/** Takes in what a segment held when it was opened. */
-	publishAll(epoch: number, { places }: SegmentContent): void {
-		const baseLocation = this.epochs.baseLocation(epoch);
+	/** Begins the next epoch with what its segment held when it was opened. Nobody reads the index yet. */
+	takeIn(epoch: number, segmentBytes: number, places: PlaceList): void {
+		this.beginEpoch(segmentBytes);
+		const { words } = places;
 		let nextInRecord = -1;
-		for (let i = 0; i < places.length; i += 2) {
-			const place = places[i + 1]!;
-			if ((place & 1) === 0) {
-				const page = place >>> 1;
-				if (page !== nextInRecord) this.addRecord(epoch, page - 1);
-				nextInRecord = page + this.#pagesPerChunk;
-			}
-			this.index.publish(places[i]!, baseLocation + place);
+		for (let i = 1; i < words.length; i += 2) {
+			if (words[i]! & 1) continue;
+			const page = words[i]! >>> 1;
+			if (page !== nextInRecord) this.addRecord(epoch, page - 1);
+			nextInRecord = page + this.#pagesPerChunk;
 		}
+		this.index.fill(words, this.epochs.baseLocation(epoch));
 	}
 
 	/** Tells where a record with content begins, before its chunks are published. */
@@ -83,7 +90,7 @@ export class PreservedChunks {
 	}
 }
 
-/** Room for a version of every chunk for every copy, within bounds; never less than twice what is there already. */
-function nodeCapacity(chunkCount: number, chunksPresent: number): number {
-	return Math.max(2 * chunksPresent, Math.min(NODES_MAX, COPIES_MAX * chunkCount));
+/** Room for a version of every chunk for every copy, within bounds; never less than twice what is expected. */
+function nodeCapacity(chunkCount: number, chunksExpected: number): number {
+	return Math.max(2 * chunksExpected, Math.min(NODES_MAX, COPIES_MAX * chunkCount));
 }

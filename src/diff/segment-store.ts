@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { corrupt } from '../errors.ts';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate } from '../system/libc.ts';
 import { syncDirectory } from './catalog.ts';
+import type { PlaceList } from './place-list.ts';
+import { readPlaces, writePlaces } from './places-file.ts';
 import { PAGE_BYTES, type PreservedChunk, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { hasHeader, readPlaces, type SegmentContent, scanSegment, writePlaces } from './segment-scan.ts';
+import { hasHeader, type SegmentContent, scanSegment } from './segment-scan.ts';
 import { type NewRecord, SegmentWriter } from './segment-writer.ts';
 
 /** The segment files of one diff area, with their lengths. */
@@ -60,6 +62,11 @@ export class SegmentStore {
 			.reduce((sum, blocks) => sum + blocks * 512, 0);
 	}
 
+	/** How long an epoch's segment file is; 0 where there is none. */
+	sizeOnDisk(epoch: number): number {
+		return statSync(this.#path(epoch), { throwIfNoEntry: false })?.size ?? 0;
+	}
+
 	/** The epochs that have a segment file, ascending. */
 	epochsOnDisk(): number[] {
 		return readdirSync(this.#directory)
@@ -69,23 +76,25 @@ export class SegmentStore {
 	}
 
 	/**
-	 * What an epoch's segment holds. `growing`: it is the newest, so it may have a torn tail; of the others the places
-	 * are kept on file. `durableBytes`: what is missing of these is damage. Errors: corrupt `segment-missing`,
-	 * `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
+	 * What an epoch's segment holds; the places of its chunks go into a list. `growing`: it is the newest, so it may have
+	 * a torn tail; of the others the places are kept on file. `durableBytes`: what is missing of these is damage. Errors:
+	 * corrupt `segment-missing`, `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
 	 */
-	read(epoch: number, growing: boolean, durableBytes: number): SegmentContent {
+	read(epoch: number, growing: boolean, durableBytes: number, into: PlaceList): SegmentContent {
 		const path = this.#path(epoch);
 		const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size;
 		if (sizeBytes === undefined) throw corrupt('segment-missing', `${path}: the segment is missing`);
-		const known = growing ? undefined : readPlaces(this.#placesPath(epoch), epoch, sizeBytes);
-		const content = known ?? scanSegment(path, this.#identityOf(epoch), durableBytes);
+		const isKnown = !growing && readPlaces(this.#placesPath(epoch), epoch, sizeBytes, into);
+		const content = isKnown
+			? { lengthBytes: sizeBytes, nextSequence: 0, places: into }
+			: scanSegment(path, this.#identityOf(epoch), durableBytes, into);
 		if (content.lengthBytes < durableBytes) {
 			throw corrupt(
 				'segment-damaged',
 				`${path}: is sound up to byte ${content.lengthBytes}, but ${durableBytes} bytes were durable`,
 			);
 		}
-		if (!growing && !known) writePlaces(this.#placesPath(epoch), epoch, content);
+		if (!growing && !isKnown) writePlaces(this.#placesPath(epoch), epoch, content.lengthBytes, into);
 		this.#lengths.set(epoch, content.lengthBytes);
 		this.#measure(epoch);
 		return content;

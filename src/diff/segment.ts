@@ -137,27 +137,35 @@ export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer):
 }
 
 /** Whether a page is the sound header of a record of this epoch. */
-export function isRecordHead(page: Buffer, epoch: number): boolean {
-	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return false;
+export const isRecordHead = (page: Buffer, epoch: number) => readRecordHeader(page, epoch) !== undefined;
+
+/** What the header of a record of this epoch says of it, without its entries; undefined where the page is not a sound one. */
+export function readRecordHeader(page: Buffer, epoch: number): ReturnType<typeof recordHeader.decode> | undefined {
+	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return undefined;
 	const stored = page.readUInt32LE(HEADER_CRC_AT);
 	page.writeUInt32LE(0, HEADER_CRC_AT);
 	const computed = crc32(page);
 	page.writeUInt32LE(stored, HEADER_CRC_AT);
-	if (stored !== computed) return false;
+	if (stored !== computed) return undefined;
 	const header = recordHeader.decode(page);
-	return header.epoch === epoch && header.dataCount + header.zeroCount <= RECORD_CHUNKS_MAX;
+	const fits = header.epoch === epoch && header.dataCount + header.zeroCount <= RECORD_CHUNKS_MAX;
+	return fits ? header : undefined;
 }
+
+/** The chunk of an entry of a record's header, counted from 0: first those with content. */
+export const chunkIndexAt = (page: Buffer, i: number) => page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES);
 
 /** An entry of a record's header, counted from 0: first those with content. */
 export const recordEntryAt = (page: Buffer, i: number): RecordEntry => ({
-	chunkIndex: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES),
+	chunkIndex: chunkIndexAt(page, i),
 	crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
 });
 
 /** Decodes the header of a record of this epoch; undefined where the page is not one. */
 export function decodeRecordHead(page: Buffer, epoch: number): RecordHead | undefined {
-	if (!isRecordHead(page, epoch)) return undefined;
-	const { sequence, durableBytes, dataCount, zeroCount } = recordHeader.decode(page);
+	const header = readRecordHeader(page, epoch);
+	if (!header) return undefined;
+	const { sequence, durableBytes, dataCount, zeroCount } = header;
 	return {
 		sequence,
 		durableBytes,

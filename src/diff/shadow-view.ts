@@ -99,6 +99,18 @@ export class ShadowView implements BlockDevice {
 		return this.#reader.index.find(chunkIndex, this.#baseLocation) !== 0;
 	}
 
+	/** Whether a newer copy reads the same here: nothing of it was preserved between the two. */
+	readsAsIn(newerEpoch: number, byteOffset: number, lengthBytes: number): boolean {
+		const { index, epochs } = this.#reader;
+		const newerBase = epochs.baseLocation(newerEpoch);
+		const end = Math.ceil((byteOffset + lengthBytes) / this.#chunkSizeBytes);
+		for (let chunk = Math.floor(byteOffset / this.#chunkSizeBytes); chunk < end; chunk++) {
+			const location = index.find(chunk, this.#baseLocation);
+			if (location !== 0 && location < newerBase) return false;
+		}
+		return true;
+	}
+
 	/** Errors: missing `copy-gone` where the copy does not live any more; io. */
 	read(byteOffset: number, into: Uint8Array): void {
 		if (byteOffset < 0 || byteOffset + into.length > this.sizeBytes) {

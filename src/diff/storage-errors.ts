@@ -4,9 +4,7 @@ import type { NoRoom } from './diff-area-types.ts';
 
 /** Whether an error of the file system means that there is no room: on the disk, or in the quota of its owner. */
 export function isNoSpace(error: unknown): boolean {
-	const { code, errno = 0 } = error as NodeJS.ErrnoException;
-	// Node has no name for EDQUOT, and its numbers are negative.
-	return code === 'ENOSPC' || Math.abs(errno) === constants.errno.EDQUOT;
+	return ['ENOSPC', 'EDQUOT'].includes(faultNameOf(error));
 }
 
 /** The error where the policy protects the copies, and there is no room for more. */
@@ -36,6 +34,13 @@ export const noSegment = (directory: string, error: unknown) =>
 
 /** The name of a fault, for events: errno's of the system call below, else the code of our own error. */
 export function faultNameOf(error: unknown): string {
-	const { code, cause } = error as { code?: string; cause?: unknown };
-	return (cause as { code?: string } | undefined)?.code ?? code ?? 'failed';
+	const { cause } = error as { cause?: unknown };
+	return codeOf(cause) ?? codeOf(error) ?? 'failed';
+}
+
+/** Node has no name for some numbers, EDQUOT's among them, and its numbers are negative. */
+function codeOf(error: unknown): string | undefined {
+	const { code, errno } = (error ?? {}) as NodeJS.ErrnoException;
+	if (errno === undefined || !code?.startsWith('Unknown system error')) return code;
+	return Object.entries(constants.errno).find(([, number]) => number === Math.abs(errno))?.[0] ?? code;
 }

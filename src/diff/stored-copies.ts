@@ -5,9 +5,11 @@ import { corrupt, messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
 import { checkMark, checkVolume, type VolumeAsItIs } from './opening.ts';
+import { PlaceList } from './place-list.ts';
+import { readPlaces } from './places-file.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { readPlaces, type SegmentContent, scanSegment } from './segment-scan.ts';
+import { scanSegment } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 import type { SegmentToVerify } from './verify.ts';
 
@@ -20,9 +22,10 @@ export interface StoredCopies {
 	readonly allocatedBytes: number;
 }
 
-/** A segment's content, or why it cannot be had. */
 interface StoredSegment {
-	readonly content: SegmentContent | undefined;
+	readonly epoch: number;
+	readonly lengthBytes: number;
+	/** Why it cannot be read. */
 	readonly fault: string | undefined;
 	readonly usedBytes: number;
 	readonly allocatedBytes: number;
@@ -41,17 +44,10 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
 	const copies = catalog.copies.filter(({ epoch }) => epoch >= (options.lostBefore ?? 0));
 	const firstEpoch = copies[0]?.epoch ?? nextEpoch;
-	const opened = readSegments(directory, catalog, firstEpoch);
-	const present = opened.reduce((sum, { content }) => sum + (content?.places.length ?? 0) / 2, 0);
-	const chunks = new PreservedChunks(firstEpoch, Math.ceil(volumeSizeBytes / chunkSizeBytes), chunkSizeBytes, present);
-	opened.forEach(({ content }, i) => {
-		const epoch = firstEpoch + i;
-		chunks.beginEpoch(content?.lengthBytes ?? 0);
-		if (content) chunks.publishAll(epoch, content);
-	});
+	const { chunks, segments } = readSegments(directory, catalog, firstEpoch);
 	const stored = copies.map((copy) => {
-		const later = opened.slice(copy.epoch - firstEpoch);
-		const fault = later.find(({ content }) => content === undefined)?.fault ?? null;
+		const later = segments.slice(copy.epoch - firstEpoch);
+		const fault = later.find((segment) => segment.fault !== undefined)?.fault ?? null;
 		return { ...copy, fault, preservedBytes: Math.max(0, later[0]!.usedBytes - PAGE_BYTES) };
 	});
 	for (const { epoch, fault } of stored) if (fault === null) chunks.epochs.setLiving(epoch, true);
@@ -62,26 +58,35 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 			...{ index: index.share, epochs: epochs.share, records: records.share },
 		},
 		copies: stored,
-		segments: opened.flatMap(({ content }, i) =>
-			content ? [{ epoch: firstEpoch + i, lengthBytes: content.lengthBytes }] : [],
-		),
-		usedBytes: opened.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
-		allocatedBytes: opened.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
+		segments: segments.filter(({ fault }) => fault === undefined),
+		usedBytes: segments.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
+		allocatedBytes: segments.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
 	};
 }
 
-/** Without gaps from the first epoch on; one that a crash left unfinished may hold chunks of the others. */
-function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: number): StoredSegment[] {
+/**
+ * Takes in the segments one after the other, without gaps from the first epoch on; one that a crash left unfinished may
+ * hold chunks of the others.
+ */
+function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: number) {
 	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
 	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
 	const store = new SegmentStore(directory, identity);
 	const onDisk = store.epochsOnDisk().filter((epoch) => !store.isUnmade(epoch, nextEpoch));
 	const newestEpoch = Math.max(nextEpoch - 1, ...onDisk);
 	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
-	return Array.from({ length: newestEpoch + 1 - firstEpoch }, (_, i) => {
-		const epoch = firstEpoch + i;
-		return readSegment(directory, { ...identity, epoch }, epoch === newestEpoch, durableBytes.get(epoch) ?? 0);
-	});
+	const sizesBytes = onDisk.filter((epoch) => epoch >= firstEpoch).map((epoch) => store.sizeOnDisk(epoch));
+	const chunks = PreservedChunks.forSegments(catalog, firstEpoch, sizesBytes);
+	const places = new PlaceList();
+	const segments: StoredSegment[] = [];
+	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
+		const atLeastBytes = durableBytes.get(epoch) ?? 0;
+		const segment = readSegment(directory, { ...identity, epoch }, epoch === newestEpoch, atLeastBytes, places);
+		segments.push(segment);
+		if (segment.fault === undefined) chunks.takeIn(epoch, segment.lengthBytes, places);
+		else chunks.beginEpoch(0);
+	}
+	return { chunks, segments };
 }
 
 function readSegment(
@@ -89,20 +94,21 @@ function readSegment(
 	identity: SegmentIdentity,
 	isNewest: boolean,
 	durableBytes: number,
+	into: PlaceList,
 ): StoredSegment {
 	const { epoch } = identity;
 	const path = join(directory, segmentFileName(epoch));
 	try {
 		const { size, blocks } = statSync(path);
-		const known = isNewest ? undefined : readPlaces(join(directory, placesFileName(epoch)), epoch, size);
-		const content = known ?? scanSegment(path, identity, durableBytes);
-		if (content.lengthBytes < durableBytes) {
-			throw corrupt('segment-damaged', `${path}: is sound up to byte ${content.lengthBytes} of ${durableBytes}`);
+		const isKnown = !isNewest && readPlaces(join(directory, placesFileName(epoch)), epoch, size, into);
+		const lengthBytes = isKnown ? size : scanSegment(path, identity, durableBytes, into).lengthBytes;
+		if (lengthBytes < durableBytes) {
+			throw corrupt('segment-damaged', `${path}: is sound up to byte ${lengthBytes} of ${durableBytes}`);
 		}
 		const allocatedBytes = blocks * 512;
 		// Less than its length where space was given back.
-		return { content, fault: undefined, usedBytes: Math.min(content.lengthBytes, allocatedBytes), allocatedBytes };
+		return { epoch, lengthBytes, fault: undefined, usedBytes: Math.min(lengthBytes, allocatedBytes), allocatedBytes };
 	} catch (error) {
-		return { content: undefined, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 };
+		return { epoch, lengthBytes: 0, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 };
 	}
 }

@@ -41,10 +41,10 @@ export class GroupDescriptors {
 
 	#read(group: number): GroupDescriptor {
 		const { superblock } = this.#blocks;
-		const { descriptorSizeBytes, descriptorsPerBlock } = superblock;
-		const block = descriptorBlock(superblock, Math.floor(group / descriptorsPerBlock));
-		const at = (group % descriptorsPerBlock) * descriptorSizeBytes;
-		const bytes = this.#blocks.metadata(block, 'group descriptors', 0).subarray(at, at + descriptorSizeBytes);
+		const { descriptorSizeBytes } = superblock;
+		const { block, byteInBlock } = descriptorPlace(superblock, group);
+		const descriptors = this.#blocks.metadata(block, 'group descriptors', 0);
+		const bytes = descriptors.subarray(byteInBlock, byteInBlock + descriptorSizeBytes);
 		checkChecksum(superblock, group, bytes);
 
 		const isLong = descriptorSizeBytes > SHORT_DESCRIPTOR_BYTES;
@@ -62,6 +62,15 @@ export class GroupDescriptors {
 		this.#blocks.check(descriptor.inodeTable, superblock.inodeTableBlocks, `inode table of group ${group}`, 0);
 		return descriptor;
 	}
+}
+
+/** Where a group's descriptor is. */
+export function descriptorPlace(superblock: Superblock, group: number): { block: number; byteInBlock: number } {
+	const { descriptorSizeBytes, descriptorsPerBlock } = superblock;
+	return {
+		block: descriptorBlock(superblock, Math.floor(group / descriptorsPerBlock)),
+		byteInBlock: (group % descriptorsPerBlock) * descriptorSizeBytes,
+	};
 }
 
 /**

@@ -3,6 +3,7 @@ import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { FileBlocks } from './file-blocks.ts';
 import {
+	descriptorPlace,
 	firstBlockOfGroup,
 	type GroupDescriptor,
 	type GroupDescriptors,
@@ -22,17 +23,31 @@ interface Source {
 /** Gets adjacent blocks; ranges come in ascending order and never touch. */
 export type RangeVisitor = (startBlock: number, blockCount: number) => void;
 
+/** Another state of the same volume, whose ranges were visited already. Neither of the two has fast commits. */
+export interface StateBefore {
+	/** What `usedRanges` returned for it. */
+	readonly bitmapBlocks: BitmapBlocks;
+	/** Whether these blocks hold the same in both states. */
+	isUnchanged(startBlock: number, blockCount: number): boolean;
+}
+
+/** Where the block bitmap of each group is. */
+export type BitmapBlocks = Float64Array;
+
 /**
  * Visits all blocks in use: by files, by the file system itself, and the boot block. With clusters (`bigalloc`) all
- * blocks of a used cluster count.
+ * blocks of a used cluster count. Groups whose descriptor and bitmap are as they were `before` are left out.
  * Errors: `corrupt` for a bitmap whose checksum is wrong, or one outside the volume.
  */
-export function usedRanges({ blocks, groups, files }: Source, visit: RangeVisitor): void {
+export function usedRanges({ blocks, groups, files }: Source, visit: RangeVisitor, before?: StateBefore): BitmapBlocks {
 	const { superblock } = blocks;
 	const ranges = new RangeJoiner(superblock.blockCount, visit, remappedClusters(superblock, files));
+	const bitmapBlocks = before ? before.bitmapBlocks.slice() : new Float64Array(superblock.groupCount);
 	ranges.add(0, superblock.firstDataBlock);
 	for (let group = 0; group < superblock.groupCount; group++) {
+		if (before && isUnchangedGroup(superblock, group, before)) continue;
 		const descriptor = groups.get(group);
+		bitmapBlocks[group] = descriptor.blockBitmap;
 		if (descriptor.flags & GROUP_BLOCK_UNINIT && hasUninitialisedGroups(superblock)) {
 			addOwnMetadata(superblock, descriptor, ranges);
 		} else {
@@ -40,6 +55,14 @@ export function usedRanges({ blocks, groups, files }: Source, visit: RangeVisito
 		}
 	}
 	ranges.end();
+	return bitmapBlocks;
+}
+
+function isUnchangedGroup(superblock: Superblock, group: number, before: StateBefore): boolean {
+	return (
+		before.isUnchanged(descriptorPlace(superblock, group).block, 1) &&
+		before.isUnchanged(before.bitmapBlocks[group]!, 1)
+	);
 }
 
 /**

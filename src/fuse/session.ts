@@ -6,11 +6,16 @@
  * Waiting is what costs: a thread that sleeps in poll(2) is woken some 50 µs after the request was queued, longer than
  * most requests take to answer. So after a request the loop spins over a non-blocking read for a moment, in which a
  * busy client's next request arrives, and only then sleeps (see turns.ts): an idle mount costs no CPU.
+ *
+ * To answer is what costs next: each reply wakes somebody, who takes the processor before the next request can be read.
+ * So replies to writes, of which a disk gets many at a time, wait until all that were queued are done; then they are sent
+ * with one call.
  */
 import { writeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { ioError } from '../errors.ts';
 import { PollSet, readOrErrno } from '../system/libc.ts';
+import { WriteBatch } from '../system/write-batch.ts';
 import { EAGAIN, EINTR, EIO, ENODEV, ENOENT, ENOSYS, errnoOf } from './errno.ts';
 import { type InitFeatures, negotiate } from './init.ts';
 import {
@@ -19,8 +24,10 @@ import {
 	FUSE_FORGET,
 	FUSE_INIT,
 	FUSE_INTERRUPT,
+	FUSE_WRITE,
 	MAX_CONTENT_BYTES,
 	outHeader,
+	writeOut,
 } from './protocol.ts';
 import { Request } from './request.ts';
 import { STANDBY_MS, Turns } from './turns.ts';
@@ -48,14 +55,18 @@ export interface SessionOptions {
 	/** Where others serve the mount, too. */
 	readonly turns?: Turns;
 	/**
-	 * Called after every request and when woken: no request is being answered by this thread meanwhile. Returns the
-	 * milliseconds after which it wants to be called again even if nothing happens, -1 for no need, or 'stop'.
+	 * Called when woken, and after every request, or after several writes: this thread has answered all that it took. Returns
+	 * the milliseconds after which it wants to be called again even if nothing happens, -1 for no need, or 'stop'.
 	 */
 	betweenRequests(): number | 'stop';
 	log(message: string, error: unknown): void;
 }
 
 const NO_REPLY = Number.MIN_SAFE_INTEGER;
+
+/** The first reply of a batch waits for the others: for so many writes, and about so many bytes of them. */
+const BATCH_COUNT_MAX = 64;
+const BATCH_BYTES_MAX = 1 << 18;
 
 /**
  * Serves until the file system is unmounted or `betweenRequests` says stop; stopping leaves the mount in place, for other
@@ -72,11 +83,16 @@ export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 		const received = answering.request.receive(fd);
 		if (received > 0) {
 			if (!answering.isForget) turns.taken(isAnotherThere);
-			answering.answer();
-			if (options.betweenRequests() === 'stop') return 'stopped';
+			answering.answer(received);
+			if (!answering.isGathering && options.betweenRequests() === 'stop') return 'stopped';
 		} else if (received === -ENODEV) {
 			return 'unmounted';
 		} else if (received === -EAGAIN) {
+			if (answering.isGathering) {
+				answering.sendGathered();
+				if (options.betweenRequests() === 'stop') return 'stopped';
+				continue;
+			}
 			if (turns.spins()) {
 				options.handler.whileSpinning?.();
 				continue;
@@ -109,9 +125,12 @@ class Answering {
 	readonly #options: SessionOptions;
 	readonly #out = Buffer.alloc(outHeader.sizeBytes + MAX_CONTENT_BYTES);
 	readonly #reply = this.#out.subarray(outHeader.sizeBytes);
+	readonly #batch: WriteBatch;
+	#batchBytes = 0;
 
 	constructor(options: SessionOptions) {
 		this.#options = options;
+		this.#batch = new WriteBatch(options.fd, BATCH_COUNT_MAX, outHeader.sizeBytes + writeOut.sizeBytes);
 	}
 
 	/** A flood of these says nothing about how busy clients are. */
@@ -119,9 +138,29 @@ class Answering {
 		return this.request.opcode === FUSE_FORGET || this.request.opcode === FUSE_BATCH_FORGET;
 	}
 
-	answer(): void {
+	/** Whether replies wait to be sent. */
+	get isGathering(): boolean {
+		return this.#batch.count > 0;
+	}
+
+	answer(requestBytes: number): void {
+		if (this.request.opcode === FUSE_WRITE) {
+			this.#batch.add(this.#out.subarray(0, this.#compose(this.#handle())));
+			this.#batchBytes += requestBytes;
+			if (this.#batch.isFull || this.#batchBytes >= BATCH_BYTES_MAX) this.sendGathered();
+			return;
+		}
+		this.sendGathered();
 		const result = this.#handle();
 		if (result !== NO_REPLY && !this.#send(result) && result !== -EIO) this.#send(-EIO);
+	}
+
+	sendGathered(): void {
+		if (!this.isGathering) return;
+		this.#batchBytes = 0;
+		this.#batch.write((errno) => {
+			if (!isNobodyWaiting(errno)) this.#options.log('the kernel refused the reply to a write', errnoName(errno));
+		});
 	}
 
 	#handle(): number {
@@ -145,26 +184,33 @@ class Answering {
 		}
 	}
 
-	/** False where the kernel did not take the reply as it is. */
-	#send(result: number): boolean {
+	/** Puts the header before what the handler wrote; returns the length of the reply. */
+	#compose(result: number): number {
 		const lengthBytes = outHeader.sizeBytes + Math.max(result, 0);
 		const { fields } = outHeader;
 		fields.lengthBytes.write(this.#out, fields.lengthBytes.at, lengthBytes);
 		fields.error.write(this.#out, fields.error.at, Math.min(result, 0));
 		fields.uniqueLow.write(this.#out, fields.uniqueLow.at, this.request.uniqueLow);
 		fields.uniqueHigh.write(this.#out, fields.uniqueHigh.at, this.request.uniqueHigh);
+		return lengthBytes;
+	}
+
+	/** False where the kernel did not take the reply as it is. */
+	#send(result: number): boolean {
+		const lengthBytes = this.#compose(result);
 		try {
 			writeSync(this.#options.fd, this.#out, 0, lengthBytes);
 			return true;
 		} catch (error) {
-			const { code } = error as NodeJS.ErrnoException;
-			// Nobody waits for this answer any more: the request was interrupted, or the mount is gone.
-			if (code === 'ENOENT' || code === 'ENODEV') return true;
+			if (isNobodyWaiting(-(error as NodeJS.ErrnoException).errno!)) return true;
 			this.#options.log(`FUSE request ${this.request.opcode}: the kernel refused the reply`, error);
 			return false;
 		}
 	}
 }
+
+/** For the answer: the request was interrupted, or the mount is gone. */
+const isNobodyWaiting = (errno: number) => errno === ENOENT || errno === ENODEV;
 
 function errnoName(errno: number): string {
 	return getSystemErrorName(-errno);

@@ -89,7 +89,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 				isStopped = true;
 				return undefined;
 			case 'learnOwed':
-				return diffArea.needed.learn(order.epoch, order.chunks);
+				return diffArea.needed.learn(order.epochs, order.chunks);
 			case 'delete':
 				return diffArea.delete(order.epoch);
 			case 'resize':

@@ -55,13 +55,13 @@ export interface StorageUse {
 export interface NeedThreadSetup {
 	readonly volumePath: string;
 	readonly diffArea: DiffAreaShare;
-	/** `isFrozen`: the file system was frozen when the copy was made. */
+	/** Oldest first. `isFrozen`: the file system was frozen when the copy was made. */
 	readonly copies: readonly { readonly epoch: number; readonly isFrozen: boolean }[];
 }
 
 /** See NeededMap.learn. */
 export interface NeedThreadNews {
-	readonly epoch: number;
+	readonly epochs: readonly number[];
 	readonly chunks: Uint8Array<SharedArrayBuffer> | undefined;
 }
 

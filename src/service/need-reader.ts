@@ -24,7 +24,7 @@ export class NeedReader {
 			copies: copies.map(({ number, copy }) => ({ epoch: number, isFrozen: !copy.attributes.includes('noWriters') })),
 		};
 		const thread = new NeedThread(setup, (news) => {
-			this.#live.learnOwed(news).catch((error) => log('epoch %d: %s', news.epoch, messageOf(error)));
+			this.#live.learnOwed(news).catch((error) => log('what is owed: %s', messageOf(error)));
 		});
 		this.#threads.add(thread);
 		void thread.ended.then(() => this.#threads.delete(thread));

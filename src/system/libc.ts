@@ -56,6 +56,9 @@ const cSocketpair = bind<[number, number, number, Uint8Array]>(
 );
 const cRecvmsg = bind<[number, unknown, number]>('intptr_t recvmsg(int fd, void *message, int flags)');
 const cFcntl = bind<[number, number, number]>('int fcntl(int fd, int command, long argument)');
+const cSyscall = bind<[number, number, number, number, number, number]>(
+	'intptr_t syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e)',
+);
 const cPrctl = bind<[number, number, number, number, number]>(
 	'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
@@ -83,6 +86,15 @@ export function readOrErrno(fd: number, into: Uint8Array): number {
 	const result = cRead(fd, into, into.length);
 	return result < 0 ? -load().koffi.errno() : Number(result);
 }
+
+/** syscall(2), for a call that the C library has no name for. Returns its result, or minus errno. */
+export function systemCall(number: number, a: number, b: number, c = 0, d = 0, e = 0): number {
+	const result = Number(cSyscall(number, a, b, c, d, e));
+	return result < 0 ? -load().koffi.errno() : result;
+}
+
+/** Where a piece of memory is. It stays there as long as it is in use, if it is larger than 64 bytes. */
+export const addressOf = (memory: Uint8Array) => Number(cMemmove(memory, memory, 0)); // it returns where its argument is
 
 export const POLLIN = 0x1;
 
@@ -204,7 +216,7 @@ export const MAPPED_ALONE_BYTES = 32 << 20;
  */
 export function adviseMemory(memory: Uint8Array, huge: boolean): void {
 	if (memory.length < MAPPED_ALONE_BYTES) return;
-	const address = Number(cMemmove(memory, memory, 0)); // it returns where its argument is
+	const address = addressOf(memory);
 	const start = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
 	const lengthBytes = Math.floor((address + memory.length - start) / PAGE_BYTES) * PAGE_BYTES;
 	cMadvise(start, lengthBytes, MADV_DONTFORK);

@@ -23,6 +23,28 @@ test('finds the oldest version at or after a base, as a linear search does', (t)
 	}
 });
 
+test('filled at once, with more than there is room for, it finds the same', (t) => {
+	const random = new Random(20263);
+	t.log(`seed ${random.seed}`);
+	const index = ChunkIndex.create(200, 100);
+	const model: number[][] = Array.from({ length: 200 }, () => []);
+	for (let epoch = 0; epoch < 40; epoch++) {
+		const baseLocation = 2 + 20_000 * epoch;
+		const count = random.integer(700);
+		const places = Uint32Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? random.integer(200) : i));
+		index.fill(places, baseLocation);
+		for (let i = 0; i < count; i++) model[places[2 * i]!]!.push(baseLocation + places[2 * i + 1]!);
+	}
+	const reader = ChunkIndex.attach(index.share);
+	for (let i = 0; i < 20_000; i++) {
+		const chunk = random.integer(200);
+		const base = 1 + random.integer(820_000);
+		t.is(reader.find(chunk, base), oldestFrom(model[chunk]!, base));
+	}
+	t.is(index.nodeEnd, 1 + model.flat().length);
+	t.true(index.hasRoom(1));
+});
+
 test('reclaimed nodes serve again, and what living copies read stays right', (t) => {
 	const random = new Random(20262);
 	t.log(`seed ${random.seed}`);

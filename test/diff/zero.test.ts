@@ -14,7 +14,7 @@ function usedFrom(rig: Rig, firstUsed: number): void {
 	rig.create();
 	const used = new Uint8Array(CHUNKS / 8);
 	for (let chunk = firstUsed; chunk < CHUNKS; chunk++) used[chunk >> 3]! |= 1 << (chunk & 7);
-	rig.diffArea.needed.learn(1, used);
+	rig.diffArea.needed.learn([1], used);
 	rig.used.set(1, new Set(Array.from({ length: CHUNKS - firstUsed }, (_, i) => firstUsed + i)));
 }
 

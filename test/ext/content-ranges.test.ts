@@ -10,7 +10,7 @@ import { STATE_ERRORS, STATE_VALID } from '../../src/ext/layout.ts';
 import { editImage } from '../helpers/ext-edit.ts';
 import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
-import { run } from '../helpers/run.ts';
+import { run, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { type TreeEntry, treeOfDirectory } from '../helpers/tree.ts';
 
@@ -126,3 +126,43 @@ test('what lies behind the file system is visited', async (t) => {
 	truncateSync(image, 20 << 20);
 	t.deepEqual(rangesOf(image).at(-1), [16 << 20, 20 << 20]);
 });
+
+for (const [name, sizeMiB, ...mkfsArgs] of [
+	['groups whose bitmap was never written', 96, '-t', 'ext4', '-b', '1024', '-g', '1024'],
+	['without flex_bg and checksums', 48, '-t', 'ext2', '-b', '1024', '-g', '1024'],
+	['bigalloc', 300, '-t', 'ext4', '-O', 'bigalloc', '-b', '1024', '-C', '4096', '-g', '2048'],
+	['another geometry after a resize', 32, '-t', 'ext4', '-b', '1024', '-g', '1024'],
+] as const) {
+	test(`what is new beside a state before, and that state, is all there is: ${name}`, async (t) => {
+		const directory = temporaryDirectory(t);
+		const older = await makeImage(join(directory, 'older'), sizeMiB, mkfsArgs);
+		await populateImage(older);
+		const newer = join(directory, 'newer');
+		copyFileSync(older, newer);
+		await withKernelMount(newer, 'rw', (root) =>
+			shell('cd "$1"; mkdir new; for i in $(seq 20); do seq 300 > new/$i; done; rm -r "$(ls | head -1)"', [root]),
+		);
+		if (name.includes('resize')) await shell('e2fsck -fp "$1"; resize2fs "$1" 40M', [newer]);
+		const [a, b] = [older, newer].map((image) => FileDevice.open(image, 'read')) as [FileDevice, FileDevice];
+		const isSame = (start: number, length: number) => {
+			const [inA, inB] = [Buffer.alloc(length), Buffer.alloc(length)];
+			a.read(start, inA);
+			b.read(start, inB);
+			return inA.equals(inB);
+		};
+		const seen = contentRanges(b, false, () => {})!;
+		const added: Range[] = [];
+		contentRanges(a, false, (start, length) => added.push([start, start + length]), { seen, isUnchanged: isSame });
+		a.close();
+		b.close();
+		const blocksOf = (...lists: Range[][]) => {
+			const blocks = new Set<number>();
+			for (const [start, end] of lists.flat()) for (let at = start; at < end; at += 1024) blocks.add(at / 1024);
+			return blocks;
+		};
+		t.deepEqual([...blocksOf(rangesOf(newer), added)].sort(), [...blocksOf(rangesOf(newer), rangesOf(older))].sort());
+		t.true(blocksOf(rangesOf(newer), rangesOf(older)).size > blocksOf(rangesOf(newer)).size);
+		if (name.includes('resize')) t.is(bytesIn(added), bytesIn(rangesOf(older)));
+		else t.true(bytesIn(added) < bytesIn(rangesOf(older)), `${bytesIn(added)} of ${bytesIn(rangesOf(older))}`);
+	});
+}
