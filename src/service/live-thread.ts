@@ -121,6 +121,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 		if (isStopped) return 'stop';
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
+		volume.prepareFlush();
 		const delaysMs = [drainIfDue(), reclaimIfDue()].filter((delayMs) => delayMs >= 0);
 		return delaysMs.length > 0 ? Math.min(...delaysMs) : -1;
 	};
