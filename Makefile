@@ -1,11 +1,11 @@
 # Every target works on a fresh clone: what is missing is installed first (npm packages; Debian packages where root).
 REPORTER ?=
 TESTS ?=
-SECONDS ?= 60
+SECONDS ?= 180
 SEED ?= 1
 COPIES ?= 100
 STATES ?= 20000
-PHASES ?= cuts,faults,race,kills,databases
+PHASES ?= cuts,filesystems,faults,race,kills,databases
 ROUNDS ?= 100
 DIRECTORY ?= build/images/built
 

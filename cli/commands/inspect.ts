@@ -11,19 +11,28 @@ const HELP = `
 
 	Shows what Noonmark's own reader makes of a file system: its superblock, its features and how each is treated, its
 	journal, and an inode with its extents and extended attributes. What is damaged is told, and the rest is shown.
-	An image is shown as it lies on the disk, also while it is mounted; a shadow copy must be of a mounted volume.
+	An image is shown as it lies on the disk, also while it is mounted. For a shadow copy, TARGET is a mounted volume, or the
+	image of one that is not mounted.
 
 	Options
-	  --no-replay  Look at the inode as it lies on the disk, without what is in the journal
-	  --json       Print {"fileSystem":{…}}
+	  --no-replay       Look at the inode as it lies on the disk, without what is in the journal
+	  --journal DEVICE  The journal of an image, where that is on a device of its own
+	  --storage DIR     The diff area of an image that is not mounted (default: IMAGE.noonmark)
+	  --json            Print {"fileSystem":{…}}
 `;
 
-const FLAGS = { ...JSON_FLAG, replay: { type: 'boolean', default: true } } as const;
+const FLAGS = {
+	...JSON_FLAG,
+	replay: { type: 'boolean', default: true },
+	journal: { type: 'string' },
+	storage: { type: 'string' },
+} as const;
 
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, FLAGS, { min: 1, max: 2 });
 	const [target, what] = cli.input as [string, string?];
-	const fileSystem = await inspect(target, { ...selectionOf(what), replayJournal: cli.flags.replay });
+	const { replay, journal, storage } = cli.flags;
+	const fileSystem = await inspect(target, { ...selectionOf(what), replayJournal: replay }, { journal, storage });
 	const [first] = fileSystem.errors;
 	if (first) process.exitCode = exitCodeOf(errorFromPlain(first));
 	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${message.replaceAll('\n', ' ')}\n`);

@@ -15,10 +15,14 @@ const HELP = `
 	  --json  Print {"volumes":[…]}
 `;
 
+const copiesText = (count: number) => (count === 1 ? 'its shadow copy stays' : `its ${count} shadow copies stay`);
+
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, JSON_FLAG, { min: 1, max: 1 });
 	const { socketPath } = await findVolume(cli.input[0]!);
 	const { volume } = await ask<StatusReport>(socketPath, { verb: 'unmount' });
 	if (cli.flags.json) return printJson({ volumes: [volume] });
-	printLine(`unmounted ${volume.image}; its ${volume.shadowCopyCount} shadow copies stay in ${volume.storage}`);
+	const count = volume.shadowCopyCount;
+	const copies = count === 0 ? 'it has no shadow copies' : `${copiesText(count)} in ${volume.storage}`;
+	printLine(`unmounted ${volume.image}; ${copies}`);
 }

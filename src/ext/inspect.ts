@@ -74,10 +74,14 @@ export interface FileSystemReport {
 }
 
 /**
- * Describes the file system on a device. Errors: `unsupported` (`not-ext`) where there is none, `io`; whatever else is
+ * Describes the file system on a device; `journalDevice` holds its journal, where that is not in it. Errors: `unsupported` (`not-ext`) where there is none, `io`; whatever else is
  * wrong is told in the report.
  */
-export function inspectFileSystem(device: BlockDevice, selection: InspectSelection): FileSystemReport {
+export function inspectFileSystem(
+	device: BlockDevice,
+	selection: InspectSelection,
+	journalDevice?: BlockDevice,
+): FileSystemReport {
 	const errors: PlainError[] = [];
 	const attempt = <T>(action: () => T): T | undefined => {
 		try {
@@ -88,8 +92,8 @@ export function inspectFileSystem(device: BlockDevice, selection: InspectSelecti
 		}
 	};
 	const raw = readRawSuperblock(device);
-	const journal = attempt(() => journalState(device, readSuperblock(device)));
-	const fs = journal && attempt(() => openAround(device, selection, errors));
+	const journal = attempt(() => journalState(device, readSuperblock(device), journalDevice));
+	const fs = journal && attempt(() => openAround(device, selection, journalDevice, errors));
 	const multiMount = fs && attempt(() => readMultiMount(fs.blocks));
 	const inode = fs && attempt(() => selectInode(fs, selection));
 	return {
@@ -106,11 +110,12 @@ export function inspectFileSystem(device: BlockDevice, selection: InspectSelecti
 function openAround(
 	device: BlockDevice,
 	{ replayJournal = true }: InspectSelection,
+	journalDevice: BlockDevice | undefined,
 	errors: PlainError[],
 ): ExtFileSystem {
 	if (replayJournal) {
 		try {
-			return ExtFileSystem.open(device);
+			return ExtFileSystem.open(device, journalDevice ? { journalDevice } : {});
 		} catch (error) {
 			errors.push(plainError(error));
 		}

@@ -103,7 +103,7 @@ function openJournal(device: BlockDevice, superblock: Superblock, journalDevice:
 	if (!journalDevice) {
 		throw unsupported(
 			'external-journal',
-			'superblock: the volume was not cleanly unmounted, and its journal is on another device; mount it once to replay it',
+			'superblock: the volume was not cleanly unmounted, and its journal is on another device, which is not given; mount it once to replay it',
 		);
 	}
 	return new JournalFile(journalOnDevice(journalDevice, superblock));

@@ -77,7 +77,7 @@ export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 	const answering = new Answering(options);
 	const { turns = new Turns() } = options;
 	const requests = new PollSet([fd]);
-	const isAnotherThere = () => requests.wait(0) > 0;
+	const isAnotherThere = () => options.turns !== undefined && requests.wait(0) > 0;
 	const [waiting, standingBack] = [new PollSet([...wakeFds, fd]), new PollSet(wakeFds)];
 	for (;;) {
 		const received = answering.request.receive(fd);

@@ -64,6 +64,11 @@ export class BrowseMount implements ServedTree {
 		unmount(this.mountPoint, options);
 	}
 
+	async stop(): Promise<void> {
+		await Promise.allSettled([...this.#threads].map((thread) => thread.stop()));
+		await this.ended;
+	}
+
 	#startThread(): void {
 		const threadNumber = ++this.#started;
 		const thread = new BrowseThread({

@@ -24,6 +24,12 @@ const ahead = new StoreAhead({
 });
 const listAhead = new ListAhead(setup.listAhead, setup.threadNumber);
 const shownTree = new ShownTree({ log: note, ahead, listAhead, cacheBytes: setup.cacheBytes }, setup.shown);
+let isStopped = false;
+
+function carryOut(order: BrowseOrder): void {
+	if (order.kind === 'show') shownTree.show(order.shown);
+	else isStopped = true;
+}
 
 runSession({
 	fd: setup.fuseFd,
@@ -31,7 +37,8 @@ runSession({
 	handler: shownTree.tree,
 	turns: new Turns({ share: setup.turns, sessionNumber: setup.threadNumber, callOthers: wakeOthers }),
 	betweenRequests: () => {
-		orders.takeAll(({ shown }) => shownTree.show(shown));
+		orders.takeAll(carryOut);
+		if (isStopped) return 'stop';
 		shownTree.tree.readAhead();
 		return -1;
 	},

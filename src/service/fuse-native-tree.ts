@@ -39,4 +39,7 @@ export class FuseNativeTree implements ServedTree {
 	unmount(options: { detach: boolean }): void {
 		unmount(this.#mount.mountPoint, options);
 	}
+
+	/** Its library cannot be stopped: it is, with the process. */
+	async stop(): Promise<void> {}
 }

@@ -29,7 +29,7 @@ import type { MountPlan } from './mount-plan.ts';
 import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
-import { type ServedTree, serveTree } from './served-tree.ts';
+import { endTree, type ServedTree, serveTree } from './served-tree.ts';
 import { storedAsProvided } from './stored-provider.ts';
 import { verifyOrder, verifyProvided } from './verify.ts';
 import { volumeAsItIs } from './volume-as-it-is.ts';
@@ -136,24 +136,26 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async unmount(): Promise<void> {
-		const { mountpoint } = this.#parts.paths;
-		checkNotUsed(mountpoint);
-		await this.#end({ detach: false });
-	}
-
-	endLazily(): Promise<void> {
-		return this.#end({ detach: true });
-	}
-
-	async #end(options: { detach: boolean }): Promise<void> {
+		const { paths, tree } = this.#parts;
+		checkNotUsed(paths.mountpoint);
 		this.#ending = true;
 		try {
-			this.#parts.tree.unmount(options);
+			tree.unmount({ detach: false });
 		} catch (error) {
 			this.#ending = false;
 			throw error;
 		}
-		await this.#parts.tree.ended;
+		await tree.ended;
+		this.#close();
+	}
+
+	async endPatiently(impatient: AbortSignal): Promise<void> {
+		this.#ending = true;
+		await endTree(this.#parts.tree, impatient);
+		this.#close();
+	}
+
+	#close(): void {
 		this.#parts.device.close();
 		this.#parts.events.close();
 	}

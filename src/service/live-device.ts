@@ -1,11 +1,19 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { NoonmarkError } from '../errors.ts';
+import createDebug from 'debug';
+import { messageOf, NoonmarkError } from '../errors.ts';
 import { mountFuse, unmount } from '../fuse/mount.ts';
 import type { Writer } from '../shadow/writers.ts';
 import { FileSystemWriter } from './file-system-writer.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
 import type { LiveThread } from './thread-clients.ts';
+
+const log = createDebug('noonmark:service:live');
+
+/** How long to wait before it is tried again to unmount what is in use. */
+const RETRY_MS = 500;
+const SHUT_DOWN = join(import.meta.dirname, 'shut-down-file-system.js');
 
 /** The kernel gives a loop device up a moment after its last user has gone. */
 const LOOP_RELEASE_MS_MAX = 3000;
@@ -47,12 +55,16 @@ export class LiveDevice {
 		}
 	}
 
-	/** Errors: io `tool-failed`; with `lazy`, the file system goes on for those who use it. */
-	async unmountData(options: { lazy: boolean }): Promise<void> {
-		if (this.#data === null) return;
-		// Somebody may have unmounted it already, as the system does when it shuts down.
-		if (!this.mountPoints().includes(this.#data)) return;
-		await runTool('umount', options.lazy ? ['--lazy', this.#data] : [this.#data]);
+	/** Errors: io `tool-failed` where it is in use. */
+	async #unmountData(): Promise<void> {
+		// Somebody may unmount it at any time, as the system does when it shuts down.
+		const isMounted = (data: string) => this.mountPoints().includes(data);
+		if (this.#data === null || !isMounted(this.#data)) return;
+		try {
+			await runTool('umount', [this.#data]);
+		} catch (error) {
+			if (isMounted(this.#data)) throw error;
+		}
 		this.#data = null;
 	}
 
@@ -65,21 +77,52 @@ export class LiveDevice {
 		return mountPointsOf(loopDevicesOver(this.path).flatMap(({ majorMinors }) => majorMinors));
 	}
 
-	/** Unmounts and waits until the volume is closed. Errors: refused `mount-busy`. */
-	async close(options: { detach: boolean }): Promise<void> {
-		await this.#unmountWhenReleased(options);
+	/** Unmounts and waits until the volume is closed. Errors: refused `mount-busy`; io `tool-failed` where data is in use. */
+	async close(): Promise<void> {
+		await this.#unmountData();
+		await this.#unmountWhenReleased();
 		await this.thread.ended;
 	}
 
-	async #unmountWhenReleased(options: { detach: boolean }): Promise<void> {
+	/**
+	 * As close, once nobody uses it any more. When the signal aborts, the file systems on it are written out and shut
+	 * down, and the volume is closed though it is in use.
+	 */
+	async closePatiently(impatient: AbortSignal): Promise<void> {
+		while (!impatient.aborted) {
+			try {
+				return await this.close();
+			} catch (error) {
+				log('%s', messageOf(error));
+			}
+			await delay(RETRY_MS, undefined, { signal: impatient }).catch(() => undefined);
+		}
+		for (const mountPoint of this.mountPoints()) await shutDown(mountPoint);
+		unmount(this.path, { detach: true });
+		// Not there any more where it has just ended by itself.
+		await this.thread.stop().catch((error) => log('%s', messageOf(error)));
+		await this.thread.ended;
+	}
+
+	async #unmountWhenReleased(): Promise<void> {
 		for (let waitedMs = 0; ; waitedMs += 50) {
 			try {
-				return unmount(this.path, options);
+				return unmount(this.path, { detach: false });
 			} catch (error) {
 				const busy = error instanceof NoonmarkError && error.code === 'mount-busy';
 				if (!busy || waitedMs >= LOOP_RELEASE_MS_MAX) throw error;
 				await delay(50);
 			}
 		}
+	}
+}
+
+/** Writes a file system out, ends it, and takes it out of sight: its disk is as after an unmount, whoever is still in it. */
+async function shutDown(mountPoint: string): Promise<void> {
+	try {
+		await runTool(process.execPath, [SHUT_DOWN, mountPoint]);
+		await runTool('umount', ['--lazy', mountPoint]);
+	} catch (error) {
+		log('%s', messageOf(error)); // what was synced is on the disk; the rest is lost, as in a power cut
 	}
 }

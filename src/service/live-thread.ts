@@ -58,6 +58,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
 	let heldUntilMs = 0;
 	let reclaimAtMs = 0;
+	let isStopped = false;
 
 	const carryOut = (order: LiveOrder): unknown => {
 		log('order %s', order.kind);
@@ -84,6 +85,9 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 				return diffArea.finishCommit();
 			case 'abortCommit':
 				return diffArea.abortCommit();
+			case 'stop':
+				isStopped = true;
+				return undefined;
 			case 'learnOwed':
 				return diffArea.needed.learn(order.epochs, order.chunks);
 			case 'delete':
@@ -110,12 +114,14 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 
 	const betweenRequests = () => {
 		orders.takeAll(carryOut);
-		while (performance.now() < heldUntilMs) {
+		while (!isStopped && performance.now() < heldUntilMs) {
 			orders.wait(Math.ceil(heldUntilMs - performance.now()));
 			orders.takeAll(carryOut);
 		}
+		if (isStopped) return 'stop';
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
+		volume.prepareFlush();
 		const delaysMs = [drainIfDue(), reclaimIfDue()].filter((delayMs) => delayMs >= 0);
 		return delaysMs.length > 0 ? Math.min(...delaysMs) : -1;
 	};

@@ -30,6 +30,8 @@ export type LiveThreadNews =
 
 export type LiveOrder =
 	| { readonly kind: 'prepareCommit' | 'finishCommit' | 'abortCommit' | 'release' | 'copies' | 'segments' | 'storage' }
+	/** Ends the session though the mount is in use. */
+	| { readonly kind: 'stop' }
 	| { readonly kind: 'hold'; readonly timeoutMs: number }
 	| { readonly kind: 'commit'; readonly label: unknown }
 	| { readonly kind: 'delete'; readonly epoch: number }
@@ -94,4 +96,4 @@ export interface BrowseThreadSetup {
 	readonly cacheBytes: number;
 }
 
-export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies };
+export type BrowseOrder = { readonly kind: 'show'; readonly shown: ShownCopies } | { readonly kind: 'stop' };

@@ -37,8 +37,11 @@ export interface MountedVolume {
 	 * nothing has been taken down.
 	 */
 	unmount(): Promise<void>;
-	/** As unmount, but whoever still uses a mount may go on; resolves when the last of them has gone. */
-	endLazily(): Promise<void>;
+	/**
+	 * As unmount, but whoever uses a mount may go on until the signal aborts. Then what was written is made durable, and who
+	 * still uses a mount gets errors.
+	 */
+	endPatiently(impatient: AbortSignal): Promise<void>;
 	/** Resolves, to what happened, when something is gone without having been asked to go. */
 	lost(): Promise<string>;
 }

@@ -1,11 +1,12 @@
-/** The storage of a volume that is not mounted: verified, repaired, given up or trusted, under the image's lock. */
+/** The storage of a volume that is not mounted: looked into, verified, repaired, given up or trusted, under the image's lock. */
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { FileDevice } from '../block/file-device.ts';
 import type { VerifiedCopy } from '../control/messages.ts';
 import { DiffArea } from '../diff/diff-area.ts';
 import { discardStorage, trustVolume } from '../diff/repair.ts';
-import { readStoredCopies } from '../diff/stored-copies.ts';
+import { readStoredCopies, type StoredCopies } from '../diff/stored-copies.ts';
 import { missing, refused } from '../errors.ts';
+import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockExclusive } from '../system/libc.ts';
 import { storedAsProvided } from './stored-provider.ts';
@@ -48,12 +49,21 @@ function verify(
 	device: FileDevice,
 	onProgress: (progress: Progress) => void,
 ): VerifiedCopy[] {
-	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
-	if (!stored) throw missing('no-such-storage', `${storage}: there is no storage here`);
+	const stored = storedCopies({ image, storage }, device);
 	const provided = storedAsProvided(image, stored);
 	const order = verifyOrder(image, stored.share, stored.segments, provided);
 	return withUnreadable(provided, verifyCopies(order, onProgress));
 }
+
+function storedCopies({ image, storage }: OfflineVolume, device: FileDevice): StoredCopies {
+	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
+	if (!stored) throw missing('no-such-storage', `${storage}: there is no storage here`);
+	return stored;
+}
+
+/** Lets `action` read the copies. Errors: as verifyOffline; whatever `action` throws. */
+export const withStoredCopies = <T>(volume: OfflineVolume, action: (copies: ProvidedCopy[]) => T): T =>
+	underLock(volume.image, (device) => action(storedAsProvided(volume.image, storedCopies(volume, device))));
 
 /** Deletes the copies that are damaged or unreadable, and returns them. */
 export function repairOffline(volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] {

@@ -20,10 +20,14 @@ import {
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
 
+/** After a signal, whoever uses a mount has so long to leave it: less than service managers wait before they kill. */
+const PATIENCE_MS = 60_000;
+
 /**
  * Mounts a volume and serves it. `onReady` is called once everything answers; the promise resolves when everything is
- * unmounted: at the control socket's word, after SIGTERM or SIGINT (then lazily: whoever uses a mount may finish), or
- * because somebody unmounted it from outside. Errors: those of mounting; nothing is left mounted then.
+ * unmounted: at the control socket's word, because somebody unmounted it from outside, or after SIGTERM or SIGINT. Whoever
+ * uses a mount may go on for PATIENCE_MS then, or until the next such signal. Errors: those of mounting; nothing is left
+ * mounted then.
  */
 export async function runService(
 	request: MountRequest,
@@ -91,12 +95,22 @@ function untilEnd(service: MountedVolume): { promise: Promise<void>; unmounted: 
 	const byCommand = new Promise<void>((resolve) => {
 		unmounted = resolve;
 	});
+	const impatience = new AbortController();
+	let ending: Promise<void> | undefined;
+	const end = () => {
+		setTimeout(() => impatience.abort(), PATIENCE_MS).unref();
+		ending = service.endPatiently(impatience.signal);
+		return ending;
+	};
 	const bySignal = new Promise<void>((resolve, reject) => {
-		const end = () => service.endLazily().then(resolve, reject);
-		process.once('SIGTERM', end);
-		process.once('SIGINT', end);
+		let signalCount = 0;
+		const onSignal = () => {
+			if (++signalCount > 1) impatience.abort();
+			else (ending ?? end()).then(resolve, reject);
+		};
+		process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
 	});
-	const fromOutside = service.lost().then(() => service.endLazily());
+	const fromOutside = service.lost().then(() => ending ?? end());
 	return { promise: Promise.race([byCommand, bySignal, fromOutside]), unmounted };
 }
 

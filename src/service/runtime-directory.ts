@@ -19,6 +19,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
 import { missing, refused } from '../errors.ts';
+import { findMount } from '../system/mountinfo.ts';
 import { isWithin } from './mount-users.ts';
 
 /** Absolute paths without symbolic links. */
@@ -135,13 +136,14 @@ export function processStamp(pid: number): string {
 export const isAlive = ({ volume }: RegisteredVolume) => processStamp(volume.pid) === volume.processStamp;
 
 /**
- * Waits while a service on record for this image can neither be used nor be cleared away: it has not begun to answer, or
- * was killed and is not gone yet. After SETTLING_MS_MAX the mount goes on, and finds out what is in its way.
+ * Waits while a service on record for this image can neither be used nor be cleared away: it has not begun to answer, was
+ * killed and is not gone yet, or ends because its tree was unmounted. After SETTLING_MS_MAX the mount goes on, and finds out what is in its way.
  */
 export async function untilSettled(image: string): Promise<void> {
 	for (let waitedMs = 0; waitedMs < SETTLING_MS_MAX; waitedMs += 50) {
 		const registered = registeredVolumes().find(({ volume }) => volume.image === image);
-		if (!registered || !isAlive(registered) || (await isListening(registered.socketPath))) return;
+		if (!registered || !isAlive(registered)) return;
+		if (findMount(registered.volume.mountpoint) && (await isListening(registered.socketPath))) return;
 		await delay(50);
 	}
 }

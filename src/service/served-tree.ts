@@ -11,6 +11,8 @@ export interface ServedTree {
 	show(shown: ShownCopies): Promise<void>;
 	/** Errors: refused `mount-busy` where somebody uses it and `detach` is not set. */
 	unmount(options: { detach: boolean }): void;
+	/** Serves it no more: who still uses it gets errors once this process has ended. */
+	stop(): Promise<void>;
 }
 
 export interface TreeMountOptions {
@@ -26,3 +28,16 @@ export interface TreeMountOptions {
 export async function serveTree(options: TreeMountOptions, shown: ShownCopies): Promise<ServedTree> {
 	return options.transport === 'fuse-native' ? FuseNativeTree.mount(options, shown) : new BrowseMount(options, shown);
 }
+
+/** Takes the tree out of sight at once; whoever uses it may go on until the signal aborts. */
+export async function endTree(tree: ServedTree, impatient: AbortSignal): Promise<void> {
+	tree.unmount({ detach: true });
+	await Promise.race([tree.ended, aborted(impatient)]);
+	await tree.stop();
+}
+
+const aborted = (signal: AbortSignal) =>
+	new Promise<void>((resolve) => {
+		if (signal.aborted) resolve();
+		else signal.addEventListener('abort', () => resolve(), { once: true });
+	});

@@ -125,6 +125,11 @@ export class LiveThread implements RemoteDiffArea {
 		return this.#thread.mailbox.send({ kind: 'resize', maximumBytes });
 	}
 
+	/** Ends the session though the mount is in use; the volume is closed in order. */
+	stop(): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'stop' });
+	}
+
 	/** For a thread that never got to serve. */
 	async abandon(): Promise<void> {
 		await this.#thread.worker.terminate();
@@ -143,6 +148,11 @@ export class BrowseThread {
 	/** From its return on the thread shows these copies and no others. */
 	show(shown: ShownCopies): Promise<void> {
 		return this.#thread.mailbox.send({ kind: 'show', shown });
+	}
+
+	/** Ends the session though the mount is in use. */
+	stop(): Promise<void> {
+		return this.#thread.mailbox.send({ kind: 'stop' });
 	}
 }
 

@@ -34,7 +34,7 @@ import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
-import { type ServedTree, serveTree } from './served-tree.ts';
+import { endTree, type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
 import { verifyOrder, verifyProvided } from './verify.ts';
 
@@ -292,8 +292,7 @@ export class VolumeService implements MountedVolume {
 			// A frozen file system cannot be taken down.
 			await this.#creation;
 			await this.#needs.stop();
-			await this.#live.unmountData({ lazy: false });
-			await this.#live.close({ detach: false });
+			await this.#live.close();
 			this.#browse?.unmount({ detach: false });
 			await this.#browse?.ended;
 			this.#events.close();
@@ -303,14 +302,12 @@ export class VolumeService implements MountedVolume {
 		}
 	}
 
-	async endLazily(): Promise<void> {
+	async endPatiently(impatient: AbortSignal): Promise<void> {
 		this.#ending = true;
 		await this.#creation;
 		await this.#needs.stop();
-		await this.#live.unmountData({ lazy: true });
-		this.#browse?.unmount({ detach: true });
-		await this.#live.close({ detach: true });
-		await this.#browse?.ended;
+		const ends = [this.#live.closePatiently(impatient), this.#browse && endTree(this.#browse, impatient)];
+		await Promise.all(ends);
 		this.#events.close();
 	}
 

@@ -41,6 +41,9 @@ const cIoctl = bind<[number, number, Uint8Array]>('int ioctl(int fd, unsigned lo
 const cFallocate = bind<[number, number, number, number]>(
 	'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
+const cSyncFileRange = bind<[number, number, number, number]>(
+	'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
+);
 const cMemmove = bind<[Uint8Array, Uint8Array, number]>('intptr_t memmove(void *to, const void *from, size_t count)');
 const cMadvise = bind<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
 const cGetXattr = bind<[string, string, Uint8Array, number]>(
@@ -158,6 +161,13 @@ export const FALLOC_FL_ZERO_RANGE = 0x10;
 
 export function fallocate(fd: number, mode: number, byteOffset: number, lengthBytes: number): void {
 	check('fallocate', cFallocate(fd, mode, byteOffset, lengthBytes));
+}
+
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/** Lets the kernel begin to write what is dirty of a file, and waits for nothing. Only a later flush tells of errors. */
+export function startWriteback(fd: number): void {
+	cSyncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 const LOCK_SH = 1;

@@ -2,7 +2,7 @@
  * The service is killed again and again while old chunks are being kept: no copy may lose a byte to a torn write, and
  * what a program has synced must be there. `ROUNDS` and `SEED` as variables make it longer, and other.
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import anyTest, { type ExecutionContext } from 'ava';
@@ -19,13 +19,17 @@ const SEED = Number(process.env.SEED ?? 20261124);
 const ROUNDS = Number(process.env.ROUNDS ?? 10);
 const FILE_BYTES = 16 << 20;
 const WRITERS = 2;
+const STARTED = Array.from({ length: WRITERS }, (_, i) => `started-${i}`);
 /** So many copies are compared after each round; all of them at the end. */
 const COMPARED_EACH_ROUND = 4;
 
-/** Overwrites random blocks with their number and that of the write; says what it has synced, until a write fails. */
+/**
+ * Overwrites random blocks with their number and that of the write; says what it has synced, until a write fails. The
+ * file `started` is there once it has synced something.
+ */
 const WRITE = `
 import json, os, random, struct, sys
-path, seed, first, count, sequence = sys.argv[1], *map(int, sys.argv[2:])
+path, started, seed, first, count, sequence = *sys.argv[1:3], *map(int, sys.argv[3:])
 fd, rng = os.open(path, os.O_RDWR), random.Random(seed)
 try:
     while True:
@@ -38,6 +42,7 @@ try:
             pending.update({block: sequence for block in blocks})
         os.fsync(fd)
         print(json.dumps(pending), flush=True)
+        open(started, 'a').close()
 except OSError: pass
 `;
 
@@ -82,8 +87,10 @@ class KilledVolume {
 	async round(round: number): Promise<void> {
 		this.#kept.push({ copy: await this.#volume.create(), expected: await sha256OfFile(this.#file) });
 		const pid = await this.#volume.pid();
+		for (const name of STARTED) rmSync(this.#pathOf(name), { force: true });
 		const writers = Array.from({ length: WRITERS }, (_, i) => this.#write(i, (round + 1) * 2 ** 32));
-		await delay(200 + this.#random.integer(1000));
+		await eventually('both writers write', () => STARTED.every((name) => existsSync(this.#pathOf(name))), 60_000);
+		await delay(this.#random.integer(1000)); // when the service is killed, not a condition
 		process.kill(pid, 'SIGKILL');
 		await eventually('the service has ended', () => !readdirSync('/proc').includes(String(pid)));
 		for (const lines of await Promise.all(writers)) {
@@ -117,12 +124,17 @@ class KilledVolume {
 	async #write(writer: number, sequence: number): Promise<Record<string, number>[]> {
 		const count = FILE_BYTES / 4096 / WRITERS;
 		const numbers = [this.#random.integer(2 ** 31), writer * count, count, sequence];
-		const output = await runOk('python3', ['-c', WRITE, this.#file, ...numbers.map(String)]);
+		const started = this.#pathOf(STARTED[writer]!);
+		const output = await runOk('python3', ['-c', WRITE, this.#file, started, ...numbers.map(String)]);
 		return output
 			.toString()
 			.split('\n')
 			.filter((line) => line !== '')
 			.map((line) => JSON.parse(line) as Record<string, number>);
+	}
+
+	#pathOf(name: string): string {
+		return join(this.#volume.directory, name);
 	}
 
 	async #lostWrites(): Promise<string[]> {

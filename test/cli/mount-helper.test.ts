@@ -56,18 +56,14 @@ test("exit codes are mount(8)'s: 1 for what is not understood, 32 for what canno
 	t.deepEqual(volume.leftovers(), []);
 });
 
-test('the unit: what it runs at its start mounts, what it runs at its end unmounts', async (t) => {
+test('the unit: what it runs at its start mounts, and systemd finds nothing wrong with it', async (t) => {
 	const volume = new TestVolume(t);
 	const unit = readFileSync(UNIT, 'utf8');
-	const commandOf = (key: string) => new RegExp(`^${key}=/usr/bin/env noonmark (.*)$`, 'm').exec(unit)![1]!;
+	const command = /^ExecStart=\/usr\/bin\/env noonmark (.*)$/m.exec(unit)![1]!;
 	const env = { ...process.env, IMAGE: volume.image, MOUNTPOINT: volume.mountpoint, OPTIONS: `--data ${volume.data}` };
-	const execute = (key: string) =>
-		shell(`"$1" "$2" ${commandOf(key)}`, [process.execPath, MAIN], { env, timeoutMs: 30_000 });
-	await execute('ExecStart');
+	await shell(`"$1" "$2" ${command}`, [process.execPath, MAIN], { env, timeoutMs: 30_000 });
 	await shell('echo one > "$1/file"', [volume.data]);
 	t.is((await noonmark(['create', volume.image])).code, 0);
-	await execute('ExecStop');
-	t.deepEqual(volume.leftovers(), []);
 	if (!existsSync('/usr/bin/systemd-analyze')) return;
 	const instance = join(volume.directory, 'units', 'noonmark@disk.service');
 	mkdirSync(join(volume.directory, 'units'));

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
@@ -6,9 +6,10 @@ import { makeImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
 import { type JournalState, journalState } from '../../src/ext/journal.ts';
+import { uncleanWithExternalJournal } from '../helpers/external-journal.ts';
 import { type Log, writeJournal } from '../helpers/journal-writer.ts';
 import { canMount, programs } from '../helpers/requires.ts';
-import { run, runOk, shell } from '../helpers/run.ts';
+import { shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
@@ -59,34 +60,9 @@ it('the state of a journal: none, clean, to be replayed, damaged', async (t) => 
 	});
 });
 
-/** A loop device over a file for as long as the test runs. */
-async function loopDevice(t: ExecutionContext, path: string): Promise<string> {
-	const device = (await runOk('losetup', ['--find', '--show', path])).toString().trim();
-	t.teardown(() => run('losetup', ['--detach', device]));
-	return device;
-}
-
 it('a journal on another device is replayed where it is given, and refused by name where it is not', async (t) => {
-	const directory = temporaryDirectory(t);
-	const [image, journal] = [join(directory, 'image'), join(directory, 'journal')];
-	for (const [path, mib] of [[image, 16] as const, [journal, 8] as const]) {
-		writeFileSync(path, '');
-		truncateSync(path, mib << 20);
-	}
-	await runOk('mke2fs', ['-q', '-F', '-O', 'journal_dev', '-b', '1024', journal]);
-	const journalLoop = await loopDevice(t, journal);
-	await runOk('mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '1024', '-J', `device=${journalLoop}`, image]);
-
-	const [imageCopy, journalCopy] = [join(directory, 'image-copy'), join(directory, 'journal-copy')];
-	const tree = await withKernelMount(image, `noatime,journal_path=${journalLoop}`, async (mountPoint) => {
-		await shell('cd "$1"; mkdir a; seq 1000 >a/b; ln a/b c; ln -s a/b d; sync -f .', [mountPoint]);
-		const seen = await treeOfDirectory(mountPoint);
-		await runOk('blockdev', ['--flushbufs', journalLoop]);
-		copyFileSync(image, imageCopy);
-		copyFileSync(journal, journalCopy);
-		return seen;
-	});
-	const [device, journalDevice] = [openDevice(t, imageCopy), openDevice(t, journalCopy)];
+	const { image, journal, tree } = await uncleanWithExternalJournal(t);
+	const [device, journalDevice] = [openDevice(t, image), openDevice(t, journal)];
 	t.deepEqual(treeOfFileSystem(ExtFileSystem.open(device, { journalDevice })), tree);
 	t.throws(() => ExtFileSystem.open(device), { code: 'external-journal' });
 	t.throws(() => ExtFileSystem.open(device, { journalDevice: device }), { code: 'external-journal' });

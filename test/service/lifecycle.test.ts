@@ -1,7 +1,9 @@
 /** From mounting to every end that a volume service can come to. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import anyTest from 'ava';
 import { volumeDirectory } from '../../src/service/runtime-directory.ts';
@@ -140,13 +142,47 @@ test('SIGTERM lets whoever still writes to the data finish', async (t) => {
 	t.is(await read(join(volume.data, 'file')), 'finished\n');
 });
 
+test('the second SIGTERM waits for nobody: what was written is kept, who still uses a mount gets errors', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	const copy = await volume.create();
+	const pid = await volume.pid();
+	const script = 'exec 3> "$1/file"; echo written >&3; cd "$2"; echo ready; read line; echo more >&3; ls; read line';
+	const user = spawn('bash', ['-c', script, 'bash', volume.data, copy.path], { stdio: 'pipe', timeout: 60_000 });
+	t.teardown(() => user.kill('SIGKILL'));
+	const closed = once(user, 'close');
+	const saying = createInterface({ input: user.stdout })[Symbol.asyncIterator]();
+	t.is((await saying.next()).value, 'ready');
+	process.kill(pid, 'SIGTERM');
+	const mounts = () => readFileSync('/proc/self/mounts', 'utf8');
+	await eventually('the tree is out of sight', () => !mounts().includes(volume.mountpoint));
+	process.kill(pid, 'SIGTERM');
+	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`), 20_000);
+	await runOk('e2fsck', ['-fn', volume.image]);
+	t.is((await runOk('debugfs', ['-R', 'cat /file', volume.image])).toString(), 'written\n');
+	const complaints: Buffer[] = [];
+	user.stderr.on('data', (text: Buffer) => complaints.push(text));
+	user.stdin.end('go\n\n');
+	await closed;
+	t.regex(Buffer.concat(complaints).toString(), /echo: write error: Input.output error.*ls: .*not connected/s);
+	await eventually('nothing is left', () => volume.leftovers().length === 0);
+	await volume.mount();
+	t.deepEqual(
+		(await volume.list()).map(({ id, name, state }) => [id, name, state]),
+		[[copy.id, copy.name, 'created']],
+	);
+	t.is(await read(join(volume.data, 'file')), 'written\n');
+});
+
 test('the tree of copies unmounted from outside: the service ends in order', async (t) => {
 	const volume = new TestVolume(t);
 	await volume.mount();
 	const pid = await volume.pid();
 	await runOk('umount', [volume.mountpoint]);
-	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
-	t.deepEqual(volume.leftovers(), []);
+	await volume.mount(); // waits until it has ended
+	t.not(await volume.pid(), pid);
+	await runOk('umount', [volume.mountpoint]);
+	await eventually('nothing is left', () => volume.leftovers().length === 0);
 	await runOk('e2fsck', ['-fn', volume.image]);
 });
 

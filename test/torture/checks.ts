@@ -3,7 +3,7 @@ import type { BlockDevice } from '../../src/block/device.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
 import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
-import type { VolumeModel } from './volume-model.ts';
+import type { ExpectedCopy, VolumeModel } from './volume-model.ts';
 
 /** A copy may be missing only if its creation was not reported, or its deletion had begun. */
 export function presenceFaults(diffArea: DiffArea, model: VolumeModel): string[] {
@@ -20,7 +20,7 @@ export function presenceFaults(diffArea: DiffArea, model: VolumeModel): string[]
 export function contentFaults(
 	diffArea: DiffArea,
 	volume: BlockDevice,
-	expected: ReadonlyMap<number, Buffer>,
+	expected: ReadonlyMap<number, ExpectedCopy>,
 ): string[] {
 	const reader = new DiffAreaReader(diffArea.share);
 	const content = Buffer.alloc(volume.sizeBytes);
@@ -33,15 +33,18 @@ export function contentFaults(
 			} catch (error) {
 				return [`copy ${epoch}: ${messageOf(error)}`];
 			}
-			return content.equals(model) ? [] : [`copy ${epoch} differs at byte ${differingByte(content, model)}`];
+			const wrongAt = differingByte(content, model);
+			return wrongAt === undefined ? [] : [`copy ${epoch} differs at byte ${wrongAt}`];
 		});
 	} finally {
 		reader.close();
 	}
 }
 
-function differingByte(found: Buffer, expected: Buffer): number {
-	let at = 0;
-	while (found[at] === expected[at]) at++;
+function differingByte(found: Buffer, { content, used = [{ start: 0, end: content.length }] }: ExpectedCopy) {
+	const wrong = used.find(({ start, end }) => found.compare(content, start, end, start, end) !== 0);
+	if (!wrong) return undefined;
+	let at = wrong.start;
+	while (found[at] === content[at]) at++;
 	return at;
 }

@@ -11,6 +11,9 @@ import { messageOf } from '../../src/errors.ts';
 import { markFor } from '../../src/service/volume-mark.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
 import { closeAll, type FileCall, interpose, real, systemError } from './file-calls.ts';
+import { KernelPlayer } from './kernel-player.ts';
+import type { KernelRecording } from './kernel-recording.ts';
+import { findOwed } from './owed-learner.ts';
 import { scratchDirectory } from './scratch.ts';
 import { type Note, VolumeModel } from './volume-model.ts';
 import { firstContent, imageIn, Workload, type WorkloadOptions } from './workload.ts';
@@ -31,14 +34,26 @@ export interface FaultResult {
 	readonly failures: readonly string[];
 }
 
+export interface FaultOptions {
+	readonly seed: number;
+	readonly calls: number;
+	readonly failuresMax?: number;
+	/** What the kernel wrote, in place of random overwrites and discards. */
+	readonly recording?: KernelRecording;
+}
+
+type FaultyWorkload = Omit<WorkloadOptions, 'fileSystem'> & { readonly recording: KernelRecording | undefined };
+
 /** Runs a workload once for each kind of fault at each of `calls` of its calls, evenly spread (Infinity: all). */
-export function tryFaults(options: { seed: number; calls: number; failuresMax?: number }): FaultResult {
-	const { seed, calls, failuresMax = 10 } = options;
+export function tryFaults(options: FaultOptions): FaultResult {
+	const { seed, calls, failuresMax = 10, recording } = options;
 	const scratch = scratchDirectory();
-	const workload: WorkloadOptions = {
+	const sizeBytes = recording?.first.length ?? 180_000 + 512 * (seed % 16);
+	const workload: FaultyWorkload = {
 		seed,
-		sizeBytes: 180_000 + 512 * (seed % 16),
-		maximumBytes: seed % 2 === 0 ? null : 250_000,
+		sizeBytes,
+		maximumBytes: seed % 2 === 0 ? null : Math.floor(1.4 * sizeBytes),
+		recording,
 		policy: seed % 3 === 0 ? 'protect-shadows' : 'protect-volume',
 	};
 	const failures: string[] = [];
@@ -68,6 +83,7 @@ const halfInSectors = (at: number, lengthBytes: number) =>
 class FaultyRun {
 	readonly #directory: string;
 	readonly #options: WorkloadOptions;
+	readonly #first: Buffer;
 	readonly #faultyCall: number;
 	readonly #fault: Fault;
 	readonly #model: VolumeModel;
@@ -90,19 +106,23 @@ class FaultyRun {
 	/** A write to the volume failed, and nobody was told yet. */
 	#isWriteLost = false;
 
-	constructor(directory: string, options: WorkloadOptions, faultyCall: number, fault: Fault) {
+	constructor(directory: string, { recording, ...options }: FaultyWorkload, faultyCall: number, fault: Fault) {
 		this.#directory = directory;
-		this.#options = options;
+		this.#options = {
+			...options,
+			fileSystem: recording && { player: new KernelPlayer(recording), owed: findOwed },
+		};
+		this.#first = recording?.first ?? firstContent(options.sizeBytes);
 		this.#faultyCall = faultyCall;
 		this.#fault = fault;
-		this.#model = new VolumeModel(firstContent(options.sizeBytes));
+		this.#model = new VolumeModel(this.#first);
 	}
 
 	/** Returns what is wrong afterwards, and how many calls there were. */
 	run(): { found: readonly string[]; calls: number } {
 		rmSync(this.#directory, { recursive: true, force: true });
 		mkdirSync(this.#directory);
-		writeFileSync(imageIn(this.#directory), firstContent(this.#options.sizeBytes));
+		writeFileSync(imageIn(this.#directory), this.#first);
 		interpose(this.#directory, (call, perform) => this.#perform(call, perform));
 		try {
 			this.#open();
@@ -220,9 +240,8 @@ class FaultyRun {
 		volume.read(0, content);
 		this.#checkLive(content);
 		const { diffArea } = this.#workload!;
-		const expected = new Map([...this.#model.copies].map(([epoch, copy]) => [epoch, copy.content]));
 		this.#found.push(...presenceFaults(diffArea, this.#model));
-		this.#found.push(...contentFaults(diffArea, volume, expected));
+		this.#found.push(...contentFaults(diffArea, volume, this.#model.copies));
 		volume.close();
 		if (this.#protectsShadows && this.#events.some(({ kind }) => kind === 'copy-evicted' || kind === 'copies-lost'))
 			this.#found.push(`not protected: ${JSON.stringify(this.#events)}`);

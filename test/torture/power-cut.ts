@@ -8,19 +8,26 @@ import { join, relative } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
+import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
 import { Random } from '../helpers/random.ts';
 import { contentFaults, presenceFaults } from './checks.ts';
+import { fileSystemFaults } from './ext4-oracle.ts';
 import { closeAll, type FileCall } from './file-calls.ts';
+import { KernelPlayer } from './kernel-player.ts';
+import type { KernelRecording } from './kernel-recording.ts';
+import { type CopyLabel, findOwed, type OwedFinder, OwedLearner } from './owed-learner.ts';
 import { filesBelow, Recorder } from './recorder.ts';
 import { scratchDirectory } from './scratch.ts';
 import { SimulatedDisk, type StateAfterCut } from './simulated-disk.ts';
-import { VolumeModel } from './volume-model.ts';
+import { type ExpectedCopy, VolumeModel } from './volume-model.ts';
 import { firstContent, imageIn, openDiffArea, stamped, Workload, type WorkloadOptions } from './workload.ts';
 
 const STEPS = 60;
 const GENERATIONS = 3;
 const FAILURES_MAX = 10;
+/** Of so many states, one copy in one of them. */
+const LOOKED_INTO_EACH = 10;
 
 export interface PowerCutResult {
 	readonly states: number;
@@ -34,6 +41,10 @@ export interface PowerCutOptions {
 	readonly failuresMax?: number;
 	/** A planted bug: calls that the program seems to make, but which never reach the disk. */
 	readonly ignore?: (call: FileCall) => boolean;
+	/** What the kernel wrote, in place of random overwrites and discards. */
+	readonly recording?: KernelRecording;
+	/** A planted bug in what is owed to a copy. */
+	readonly owed?: OwedFinder;
 }
 
 /** What a workload begins with. */
@@ -53,17 +64,20 @@ interface Case extends PowerCutOptions {
 export function cutPower(options: PowerCutOptions): PowerCutResult {
 	const scratch = scratchDirectory();
 	const { seed, failuresMax = FAILURES_MAX } = options;
-	const sizeBytes = 600_000 + 512 * (seed % 64) + (seed % 3);
+	const { recording, owed = findOwed } = options;
+	const fileSystem = recording && { player: new KernelPlayer(recording), owed };
+	const sizeBytes = recording?.first.length ?? 600_000 + 512 * (seed % 64) + (seed % 3);
 	const failures: string[] = [];
 	let tried = 0;
 	try {
-		let start = firstStart(`${scratch}/0`, sizeBytes);
+		let start = firstStart(`${scratch}/0`, recording?.first ?? firstContent(sizeBytes));
 		for (let generation = 0; generation < GENERATIONS && failures.length < failuresMax; generation++) {
 			const workload: WorkloadOptions = {
 				seed: seed * GENERATIONS + generation,
 				sizeBytes,
-				maximumBytes: seed % 2 === 0 ? null : 900_000,
+				maximumBytes: seed % 2 === 0 ? null : Math.floor(1.5 * sizeBytes),
 				policy: 'protect-volume',
+				fileSystem,
 			};
 			const states = Math.floor(((generation + 1) * options.states) / GENERATIONS) - tried;
 			const recorder = record(start, workload, options.ignore);
@@ -84,8 +98,7 @@ export function cutPower(options: PowerCutOptions): PowerCutResult {
 	}
 }
 
-function firstStart(directory: string, sizeBytes: number): Start {
-	const content = firstContent(sizeBytes);
+function firstStart(directory: string, content: Buffer): Start {
 	mkdirSync(directory);
 	writeFileSync(imageIn(directory), content);
 	return { directory, modifications: new Map(), model: new VolumeModel(content) };
@@ -152,7 +165,7 @@ function tryStates(
 			if (failures.length >= failuresMax) return;
 			const state = disk.cut(tried, new Random(seed * 1_000_003 + tried));
 			if (tried === chosen) next = startFrom(state, recorder.directory, `${scratch}/${generation + 1}`, model);
-			const found = faultsOf(state, recorder.directory, `${scratch}/state`, model, options.workload);
+			const found = faultsOf(state, recorder.directory, `${scratch}/state`, model, options.workload, tried);
 			const where = `seed ${seed}, generation ${generation}, state ${tried} of ${states}, after event ${cut}`;
 			if (found.length > 0) failures.push(`${where}: ${found.join('; ')}`);
 		}
@@ -177,6 +190,7 @@ function faultsOf(
 	directory: string,
 	model: VolumeModel,
 	options: WorkloadOptions,
+	number: number,
 ): string[] {
 	build(state, from, directory);
 	const image = state.files.get(imageIn(from))!;
@@ -185,10 +199,16 @@ function faultsOf(
 	const volume = FileDevice.open(imageIn(directory), 'write');
 	try {
 		const diffArea = openDiffArea(directory, `modified ${image.modifications}`, options);
+		const live = new LiveVolume(volume, diffArea, () => 0);
 		found.push(...presenceFaults(diffArea, model));
-		const expected = new Map([...model.copies].map(([epoch, { content }]) => [epoch, content]));
+		const expected = new Map<number, ExpectedCopy>(model.copies);
 		found.push(...contentFaults(diffArea, volume, expected));
-		goOn(diffArea, volume, expected, image.content);
+		if (options.fileSystem) {
+			if (number % LOOKED_INTO_EACH === 0)
+				found.push(...fileSystemFaultsIn(diffArea, volume, options.fileSystem.player, number));
+			new OwedLearner(diffArea, volume, live, options.fileSystem.owed).finish();
+		}
+		goOn(diffArea, live, expected, image.content);
 		found.push(...contentFaults(diffArea, volume, expected).map((fault) => `${fault}, later`));
 		diffArea.close(null);
 	} catch (error) {
@@ -199,6 +219,26 @@ function faultsOf(
 	return found;
 }
 
+/** One of the copies as a file system. */
+function fileSystemFaultsIn(
+	diffArea: DiffArea,
+	volume: FileDevice,
+	{ recording }: KernelPlayer,
+	number: number,
+): string[] {
+	const copy = diffArea.copies[Math.floor(number / LOOKED_INTO_EACH) % diffArea.copies.length];
+	if (!copy) return [];
+	const reader = new DiffAreaReader(diffArea.share);
+	try {
+		const { frozenAt } = copy.label as CopyLabel;
+		const tree = frozenAt === null ? undefined : recording.frozen.get(frozenAt)!;
+		const faults = fileSystemFaults(new ShadowView(volume, reader, copy.epoch), tree);
+		return faults.map((fault) => `copy ${copy.epoch}: ${fault}`);
+	} finally {
+		reader.close();
+	}
+}
+
 function build(state: StateAfterCut, from: string, directory: string): void {
 	rmSync(directory, { recursive: true, force: true });
 	mkdirSync(directory);
@@ -206,21 +246,22 @@ function build(state: StateAfterCut, from: string, directory: string): void {
 	for (const [path, { content }] of state.files) writeFileSync(`${directory}/${relative(from, path)}`, content);
 }
 
-/** Overwrites here and there, before and after a new copy. */
-function goOn(diffArea: DiffArea, volume: FileDevice, expected: Map<number, Buffer>, content: Buffer): void {
-	const live = new LiveVolume(volume, diffArea, () => 0);
+/** Overwrites and discards here and there, before and after a new copy. */
+function goOn(diffArea: DiffArea, live: LiveVolume, expected: Map<number, ExpectedCopy>, content: Buffer): void {
 	const now = Buffer.from(content);
 	const overwrite = (at: number, sequence: number) => {
-		const bytes = stamped(at, 20_000, sequence);
-		live.write(at, bytes);
+		const isDiscarded = at % 4 === 0;
+		const bytes = isDiscarded ? Buffer.alloc(20_000) : stamped(at, 20_000, sequence);
+		if (isDiscarded) live.zero(at, bytes.length, true);
+		else live.write(at, bytes);
 		bytes.copy(now, at);
 	};
-	for (let at = 0; at + 20_000 < now.length; at += 90_000) overwrite(at, -1);
+	for (let at = 0; at + 20_000 < now.length; at += 90_003) overwrite(at, -1);
 	live.flush();
 	diffArea.prepareCommit();
-	const { epoch } = diffArea.commit('after the power cut');
-	expected.set(epoch, Buffer.from(now));
+	const { epoch } = diffArea.commit({ frozenAt: null });
+	expected.set(epoch, { content: Buffer.from(now) });
 	diffArea.finishCommit();
-	for (let at = 40_000; at + 20_000 < now.length; at += 90_000) overwrite(at, -2);
+	for (let at = 40_000; at + 20_000 < now.length; at += 90_003) overwrite(at, -2);
 	live.flush();
 }

@@ -17,6 +17,9 @@ export const FREE = 0;
 export const READABLE = 1;
 export const LEAVING = 2;
 
+/** In place of a write: the copy does not use the sector. */
+export const ANYTHING = 0xffff_ffff;
+
 const CHECKSUM_AT = SECTOR_BYTES - 4;
 
 /** The sector of a write; write 0 stands for zeros. */

@@ -2,6 +2,8 @@
 import test from 'ava';
 import { ChunkIndex } from '../../src/diff/chunk-index.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
+import { NeededMap } from '../../src/diff/needed-map.ts';
+import { forgetful } from './owed-learner.ts';
 import { race } from './race.ts';
 
 const SEED = Number(process.env.SEED ?? 20261125);
@@ -34,5 +36,15 @@ test.serial('it is found that old chunks are published after the volume is overw
 	} finally {
 		ChunkIndex.prototype.publish = publish;
 		LiveVolume.prototype.drain = drain;
+	}
+});
+
+test.serial('it is found that what is owed to older copies is forgotten', async (t) => {
+	const { learn } = NeededMap.prototype;
+	NeededMap.prototype.learn = forgetful(learn);
+	try {
+		t.not((await race(SEED, 10 * SECONDS)).faults.length, 0);
+	} finally {
+		NeededMap.prototype.learn = learn;
 	}
 });

@@ -1,15 +1,18 @@
 /**
  * A race: this thread overwrites, discards, creates and deletes, while reader threads read every copy without locks and
- * check every sector. Both sides are held up at random between two calls, so that they meet in the narrow places.
+ * check every sector that it uses. Both sides are held up at random between two calls, so that they meet in the narrow places.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
+import type { ShadowView } from '../../src/diff/shadow-view.ts';
+import type { OwedChunks } from '../../src/service/owed-chunks.ts';
 import { Random } from '../helpers/random.ts';
 import { interpose } from './file-calls.ts';
+import { type CopyLabel, OwedLearner } from './owed-learner.ts';
 import type { ReaderResult, ReaderSetup } from './race-reader.ts';
-import { delayer, FREE, fillSector, LEAVING, RaceTable, READABLE, SECTOR_BYTES } from './race-table.ts';
+import { ANYTHING, delayer, FREE, fillSector, LEAVING, RaceTable, READABLE, SECTOR_BYTES } from './race-table.ts';
 import { scratchDirectory } from './scratch.ts';
 import { imageIn, openDiffArea } from './workload.ts';
 
@@ -91,6 +94,9 @@ class LiveSide {
 	readonly #volume: FileDevice;
 	readonly #diffArea;
 	readonly #live: LiveVolume;
+	readonly #owed: OwedLearner;
+	/** By epoch: the chunks that its copy uses. */
+	readonly #used = new Map<number, ReadonlySet<number>>();
 	/** The write that each sector of the live volume comes from. */
 	readonly #sequences = new Uint32Array(SECTOR_COUNT);
 
@@ -103,6 +109,7 @@ class LiveSide {
 		const size = { sizeBytes: SECTOR_COUNT * SECTOR_BYTES, maximumBytes: 12 << 20, policy: 'protect-volume' } as const;
 		this.#diffArea = openDiffArea(directory, 'unchanged', size);
 		this.#live = new LiveVolume(this.#volume, this.#diffArea, () => performance.now());
+		this.#owed = new OwedLearner(this.#diffArea, this.#volume, this.#live, (owed, view) => this.#findOwed(owed, view));
 		interpose(directory, delayer(this.#random));
 	}
 
@@ -119,6 +126,7 @@ class LiveSide {
 		else if (step < 25) this.#live.flush();
 		else this.#write(step < 30);
 		this.#live.drainIfDue();
+		this.#owed.step(this.#random);
 		this.#takeEvictions();
 	}
 
@@ -131,12 +139,35 @@ class LiveSide {
 	#create(): void {
 		this.#diffArea.prepareCommit();
 		this.#live.drain();
-		const { epoch } = this.#diffArea.commit(`copy ${this.copies++}`);
+		this.copies++;
+		const copy = this.#diffArea.commit({ frozenAt: null } satisfies CopyLabel);
+		const { epoch } = copy;
+		this.#used.set(epoch, this.#someChunks());
+		this.#owed.add([copy]);
 		const slot = this.table.slots.find((candidate) => this.table.state(candidate) === FREE)!;
-		this.table.publish(slot, epoch, this.#sequences);
+		this.table.publish(slot, epoch, this.#expectedOf(epoch));
 		this.#write(false);
 		this.#live.flush();
 		this.#diffArea.finishCommit();
+	}
+
+	/** About two thirds of all chunks, some side by side. */
+	#someChunks(): Set<number> {
+		const { chunkSizeBytes, volumeSizeBytes } = this.#diffArea.share;
+		const chunks = Array.from({ length: Math.ceil(volumeSizeBytes / chunkSizeBytes) }, (_, chunk) => chunk);
+		return new Set(chunks.filter(() => this.#random.integer(3) > 0));
+	}
+
+	/** What is in chunks that a copy does not use may be anything. */
+	#expectedOf(epoch: number): Uint32Array {
+		const sectorsPerChunk = this.#diffArea.share.chunkSizeBytes / SECTOR_BYTES;
+		const isUsed = (sector: number) => this.#used.get(epoch)!.has(Math.floor(sector / sectorsPerChunk));
+		return this.#sequences.map((sequence, sector) => (isUsed(sector) ? sequence : ANYTHING));
+	}
+
+	#findOwed({ bits }: OwedChunks, view: ShadowView): void {
+		for (const chunk of this.#used.get(view.epoch)!)
+			if (!view.isPreserved(chunk)) bits[chunk >>> 3]! |= 1 << (chunk & 7);
 	}
 
 	#delete(slot: number): void {

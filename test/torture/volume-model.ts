@@ -2,6 +2,8 @@
  * What a volume and its shadow copies must hold, said without Noonmark. The live volume is a disk with a volatile write
  * cache: a sector holds what it held at the last flush, or anything that was written to it since.
  */
+import type { ByteRange } from './ext4-oracle.ts';
+
 const SECTOR_BYTES = 512;
 
 /** What the workload does and learns, in the order of the record. */
@@ -13,7 +15,7 @@ export type Note =
 	/** After a kill: what a program reads now. */
 	| { readonly kind: 'found'; readonly content: Buffer }
 	/** A copy holds the live content of this point in time. */
-	| { readonly kind: 'committed'; readonly epoch: number }
+	| { readonly kind: 'committed'; readonly epoch: number; readonly used?: readonly ByteRange[] | undefined }
 	/** Its creation was reported. */
 	| { readonly kind: 'reported'; readonly epoch: number }
 	/** Its deletion or eviction is about to begin, or may have begun. */
@@ -21,8 +23,14 @@ export type Note =
 	/** Its deletion was reported. */
 	| { readonly kind: 'left'; readonly epoch: number };
 
-interface CopyModel {
+/** What a copy has to hold. */
+export interface ExpectedCopy {
 	readonly content: Buffer;
+	/** The bytes that count; undefined: all. */
+	readonly used?: readonly ByteRange[] | undefined;
+}
+
+interface CopyModel extends ExpectedCopy {
 	isReported: boolean;
 	isLeaving: boolean;
 }
@@ -53,6 +61,7 @@ export class VolumeModel {
 			case 'committed':
 				this.copies.set(note.epoch, {
 					content: Buffer.from(this.live),
+					used: note.used,
 					isReported: false,
 					isLeaving: this.#leaving.has(note.epoch),
 				});

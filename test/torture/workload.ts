@@ -10,9 +10,14 @@ import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { durableVolumeStamp } from '../../src/service/volume-stamp.ts';
 import { Random } from '../helpers/random.ts';
 import { closeAll, real } from './file-calls.ts';
+import type { KernelPlayer } from './kernel-player.ts';
+import { type CopyLabel, type OwedFinder, OwedLearner } from './owed-learner.ts';
+import type { DiskWrite } from './recording-device.ts';
 import type { Note } from './volume-model.ts';
 
 const SECTOR_BYTES = 512;
+/** Writes of the kernel in one step. */
+const PLAYED_MAX = 24;
 
 export interface WorkloadOptions {
 	readonly seed: number;
@@ -20,6 +25,8 @@ export interface WorkloadOptions {
 	/** null: 64 MiB, which no workload fills. */
 	readonly maximumBytes: number | null;
 	readonly policy: StoragePolicy;
+	/** What is written, in place of random overwrites and discards: free chunks are not preserved then. */
+	readonly fileSystem?: { readonly player: KernelPlayer; readonly owed: OwedFinder } | undefined;
 }
 
 /** Where the notes go. `position` and `noteAt`: to put one before what was recorded since. */
@@ -57,7 +64,7 @@ export const storageIn = (directory: string) => join(directory, 'disk.img.noonma
 export const openDiffArea = (
 	directory: string,
 	volumeStamp: string,
-	options: Omit<WorkloadOptions, 'seed'>,
+	options: Omit<WorkloadOptions, 'seed' | 'fileSystem'>,
 	more: Partial<DiffAreaOptions> = {},
 ) =>
 	DiffArea.open({
@@ -81,6 +88,9 @@ export class Workload {
 	#epochs: number[] = [];
 	#sequence = 2;
 	#nowMs = 0;
+	/** Whether the volume holds what the recording goes on from. */
+	#isAligned = false;
+	#owed: OwedLearner | undefined;
 	volume!: FileDevice;
 	diffArea!: DiffArea;
 	live!: LiveVolume;
@@ -99,6 +109,10 @@ export class Workload {
 			this.#randomStep();
 			this.live.drainIfDue();
 			this.diffArea.reclaim();
+			this.#owed?.step(this.#random);
+		} catch (error) {
+			this.#isAligned = false;
+			throw error;
 		} finally {
 			this.#noteEvents(start);
 		}
@@ -138,6 +152,9 @@ export class Workload {
 		this.#notebook.keepMark(this.diffArea);
 		this.live = new LiveVolume(this.volume, this.diffArea, () => this.#nowMs);
 		this.#epochs = this.diffArea.copies.map(({ epoch }) => epoch);
+		const { fileSystem } = this.#options;
+		this.#owed = fileSystem && new OwedLearner(this.diffArea, this.volume, this.live, fileSystem.owed);
+		this.#isAligned = false;
 		this.#noteEvents(start);
 	}
 
@@ -148,7 +165,7 @@ export class Workload {
 		else if (step < 9 && this.#epochs.length > 2) this.#delete(this.#random.pick(this.#epochs));
 		else if (step < 10) this.#restart();
 		else if (step < 11) this.#kill();
-		else if (step < 17) this.#zero();
+		else if (step < 17 && !this.#options.fileSystem) this.#zero();
 		else if (step < 30) this.#flush();
 		else this.#write();
 	}
@@ -170,9 +187,12 @@ export class Workload {
 		this.#notebook.keepMark(this.diffArea);
 		this.diffArea.prepareCommit();
 		for (let i = this.#random.integer(3); i > 0; i--) this.#write();
+		if (this.#options.fileSystem) this.#playToCopy(this.#options.fileSystem.player);
 		this.live.drain();
-		const { epoch } = this.diffArea.commit(`copy ${this.#sequence}`);
-		this.#notebook.note({ kind: 'committed', epoch });
+		const copy = this.diffArea.commit(this.#label());
+		const { epoch } = copy;
+		this.#notebook.note({ kind: 'committed', epoch, used: this.#options.fileSystem?.player.bytesInUse() });
+		this.#owed?.add([copy]);
 		try {
 			this.#finish(epoch, this.#random.integer(8) === 0);
 		} catch (error) {
@@ -209,9 +229,53 @@ export class Workload {
 		this.#epochs = this.#epochs.filter((other) => other !== epoch);
 	}
 
+	#label(): CopyLabel {
+		const player = this.#options.fileSystem?.player;
+		return { frozenAt: player?.isFrozen ? player.position : null };
+	}
+
+	/** Some of what the kernel wrote. */
+	#play(player: KernelPlayer, count: number): void {
+		if (player.isAtEnd) {
+			player.rewind();
+			this.#isAligned = false;
+		}
+		if (!this.#isAligned) this.#align(player);
+		this.#isAligned = true;
+		for (let i = 0; i < count && !player.isAtEnd; i++) this.#carryOut(player.next());
+	}
+
+	/** Up to anywhere, or to where the file system stood still. */
+	#playToCopy(player: KernelPlayer): void {
+		this.#play(player, 1);
+		const toFrozen = this.#random.integer(2) === 0;
+		while (toFrozen && !player.isFrozen) this.#play(player, 1);
+	}
+
+	/** After a power cut, a kill or an error the volume holds something else; who repairs it writes. */
+	#align(player: KernelPlayer): void {
+		const content = Buffer.alloc(this.live.sizeBytes);
+		this.live.read(0, content);
+		for (const { at, bytes } of player.differences(content)) this.#carryOut({ kind: 'write', at, bytes });
+	}
+
+	#carryOut(write: DiskWrite): void {
+		if (write.kind === 'flush') this.#flush();
+		else if (write.kind === 'write') this.#writeBytes(write.at, write.bytes);
+		else this.#zeroBytes(write.at, write.lengthBytes, write.free);
+	}
+
 	#write(): void {
+		const player = this.#options.fileSystem?.player;
+		if (player) {
+			this.#play(player, 1 + this.#random.integer(PLAYED_MAX));
+			return;
+		}
 		const [at, lengthBytes] = this.#range();
-		const bytes = stamped(at, lengthBytes, this.#sequence++);
+		this.#writeBytes(at, stamped(at, lengthBytes, this.#sequence++));
+	}
+
+	#writeBytes(at: number, bytes: Buffer): void {
 		this.#notebook.note({ kind: 'write', at, bytes });
 		this.action = 'write';
 		this.live.write(at, bytes);
@@ -219,9 +283,13 @@ export class Workload {
 
 	#zero(): void {
 		const [at, lengthBytes] = this.#range();
+		this.#zeroBytes(at, lengthBytes, this.#random.integer(2) === 0);
+	}
+
+	#zeroBytes(at: number, lengthBytes: number, free: boolean): void {
 		this.#notebook.note({ kind: 'write', at, bytes: Buffer.alloc(lengthBytes) });
 		this.action = 'write';
-		this.live.zero(at, lengthBytes, this.#random.integer(2) === 0);
+		this.live.zero(at, lengthBytes, free);
 	}
 
 	#flush(): void {
