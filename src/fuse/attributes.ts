@@ -1,4 +1,5 @@
 import { attr, attrOut, STATX_BASIC_STATS, STATX_BTIME, statx, statxOut } from './protocol.ts';
+import { setWords64, wordIndexes, wordsOf } from './words.ts';
 
 /** What stat(2) tells of a file, without its number. An Inode of src/ext is one. */
 export interface Attributes {
@@ -30,33 +31,34 @@ export const S_IFMT = 0o170000;
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 
-/** Writes a fuse_attr at `position`. Field by field: READDIRPLUS does this for every file of a tree. */
-export function encodeAttr(into: Buffer, position: number, of: Attributes, identity: Identity): void {
-	const f = attr.fields;
-	f.inoLow.write(into, position + f.inoLow.at, identity.inoLow);
-	f.inoHigh.write(into, position + f.inoHigh.at, identity.inoHigh);
-	f.sizeBytes.write(into, position + f.sizeBytes.at, of.sizeBytes);
-	f.blocks512.write(into, position + f.blocks512.at, of.blocks512);
-	f.atimeSec.write(into, position + f.atimeSec.at, of.atimeSec);
-	f.mtimeSec.write(into, position + f.mtimeSec.at, of.mtimeSec);
-	f.ctimeSec.write(into, position + f.ctimeSec.at, of.ctimeSec);
-	f.atimeNsec.write(into, position + f.atimeNsec.at, of.atimeNsec);
-	f.mtimeNsec.write(into, position + f.mtimeNsec.at, of.mtimeNsec);
-	f.ctimeNsec.write(into, position + f.ctimeNsec.at, of.ctimeNsec);
-	f.mode.write(into, position + f.mode.at, of.mode);
-	f.linkCount.write(into, position + f.linkCount.at, of.linkCount);
-	f.uid.write(into, position + f.uid.at, of.uid);
-	f.gid.write(into, position + f.gid.at, of.gid);
-	f.device.write(into, position + f.device.at, encodeDevice(of.deviceMajor, of.deviceMinor));
-	f.blockSizeBytes.write(into, position + f.blockSizeBytes.at, identity.blockSizeBytes);
-	f.flags.write(into, position + f.flags.at, 0);
+const at = wordIndexes(attr);
+
+/** Writes a fuse_attr that starts at a word. READDIRPLUS does this for every file of a tree. */
+export function encodeAttr(words: Uint32Array, start: number, of: Attributes, identity: Identity): void {
+	words[start + at.inoLow] = identity.inoLow;
+	words[start + at.inoHigh] = identity.inoHigh;
+	setWords64(words, start + at.sizeBytes, of.sizeBytes);
+	setWords64(words, start + at.blocks512, of.blocks512);
+	setWords64(words, start + at.atimeSec, of.atimeSec);
+	setWords64(words, start + at.mtimeSec, of.mtimeSec);
+	setWords64(words, start + at.ctimeSec, of.ctimeSec);
+	words[start + at.atimeNsec] = of.atimeNsec;
+	words[start + at.mtimeNsec] = of.mtimeNsec;
+	words[start + at.ctimeNsec] = of.ctimeNsec;
+	words[start + at.mode] = of.mode;
+	words[start + at.linkCount] = of.linkCount;
+	words[start + at.uid] = of.uid;
+	words[start + at.gid] = of.gid;
+	words[start + at.device] = encodeDevice(of.deviceMajor, of.deviceMinor);
+	words[start + at.blockSizeBytes] = identity.blockSizeBytes;
+	words[start + at.flags] = 0;
 }
 
 /** The reply to GETATTR and SETATTR. Returns its size. */
 export function encodeAttrOut(reply: Buffer, of: Attributes, identity: Identity, validSec: number): number {
 	reply.fill(0, 0, attrOut.sizeBytes);
 	attrOut.encode({ attrValidSec: validSec }, reply);
-	encodeAttr(reply, attrOut.sizeBytes, of, identity);
+	encodeAttr(wordsOf(reply), attrOut.sizeBytes / 4, of, identity);
 	return attrOut.sizeBytes + attr.sizeBytes;
 }
 

@@ -12,7 +12,7 @@ import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
 import { CopyRoot, isForRootAlone } from './copy-root.ts';
 import { DirectoryReply } from './directory-reply.ts';
-import { ENTRY_BYTES, type Entry, encodeEntry } from './entry.ts';
+import { answerEntry, type Entry } from './entry.ts';
 import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
 import { ExtTree } from './ext-tree.ts';
 import { ListAhead, type ListNames } from './list-ahead.ts';
@@ -354,11 +354,6 @@ function plainDirectory(timeMs: number, linkCount: number): Attributes {
 		deviceMajor: 0,
 		deviceMinor: 0,
 	};
-}
-
-function answerEntry(reply: Buffer, entry: Entry): number {
-	encodeEntry(reply, 0, entry);
-	return ENTRY_BYTES;
 }
 
 function answerEmptyStatfs(reply: Buffer): number {

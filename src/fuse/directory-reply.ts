@@ -1,8 +1,10 @@
 import { ENTRY_BYTES, type Entry, encodeEntry } from './entry.ts';
 import { attr, dirent, entryOut, FUSE_READDIRPLUS, MAX_CONTENT_BYTES, readIn } from './protocol.ts';
 import type { Request } from './request.ts';
+import { setWords64, wordIndexes, wordsOf } from './words.ts';
 
 const ALIGNMENT = 8;
+const [at, entryAt, attrAt] = [wordIndexes(dirent), wordIndexes(entryOut), wordIndexes(attr)];
 
 export interface WantedListing {
 	/** Whether the kernel wants the entries' nodes and attributes too. */
@@ -17,6 +19,7 @@ export class DirectoryReply {
 	/** How many bytes were asked for. */
 	readonly limitBytes: number;
 	readonly #reply: Buffer;
+	readonly #words: Uint32Array;
 	#position: number;
 	#usedBytes: number;
 
@@ -25,6 +28,7 @@ export class DirectoryReply {
 		this.plus = plus;
 		this.limitBytes = limitBytes;
 		this.#reply = reply;
+		this.#words = wordsOf(reply);
 		this.#position = position;
 		this.#usedBytes = usedBytes;
 	}
@@ -56,22 +60,23 @@ export class DirectoryReply {
 	 * looks it up when someone asks: so for ".", "..", and what cannot be read.
 	 */
 	add(name: Uint8Array, inoHigh: number, inoLow: number, type: number, nextPosition: number, entry?: Entry): void {
-		const start = this.#usedBytes;
-		let at = start;
+		const words = this.#words;
+		const end = this.#usedBytes + this.#recordBytes(name.length);
+		let start = this.#usedBytes / 4;
 		if (this.plus) {
-			if (entry) encodeEntry(this.#reply, at, entry);
-			else this.#reply.fill(0, at, at + ENTRY_BYTES);
-			at += ENTRY_BYTES;
+			if (entry) encodeEntry(words, start, entry);
+			else words.fill(0, start, start + ENTRY_BYTES / 4);
+			start += ENTRY_BYTES / 4;
 		}
-		const { fields: f } = dirent;
-		f.inoLow.write(this.#reply, at + f.inoLow.at, inoLow);
-		f.inoHigh.write(this.#reply, at + f.inoHigh.at, inoHigh);
-		f.nextPosition.write(this.#reply, at + f.nextPosition.at, nextPosition);
-		f.nameBytes.write(this.#reply, at + f.nameBytes.at, name.length);
-		f.type.write(this.#reply, at + f.type.at, type);
-		this.#reply.set(name, at + dirent.sizeBytes);
-		this.#usedBytes = start + this.#recordBytes(name.length);
-		this.#reply.fill(0, at + dirent.sizeBytes + name.length, this.#usedBytes);
+		setWords64(words, end / 4 - 2, 0); // what pads the name
+		words[start + at.inoLow] = inoLow;
+		words[start + at.inoHigh] = inoHigh;
+		setWords64(words, start + at.nextPosition, nextPosition);
+		words[start + at.nameBytes] = name.length;
+		words[start + at.type] = type;
+		const nameAt = 4 * start + dirent.sizeBytes;
+		for (let i = 0; i < name.length; i++) this.#reply[nameAt + i] = name[i]!;
+		this.#usedBytes = end;
 		this.#position = nextPosition;
 	}
 
@@ -86,19 +91,19 @@ export class DirectoryReply {
 
 	/** Visits the nodes that a READDIRPLUS tells of, in the order of their names. */
 	eachNode(visit: (nodeLow: number, mode: number, sizeBytes: number) => void): void {
-		const [bytes, { fields: f }] = [this.#reply, attr];
-		for (let at = 0; at < this.#usedBytes; ) {
-			const nodeLow = entryOut.fields.nodeLow.read(bytes, at + entryOut.at.nodeLow);
-			const attrAt = at + entryOut.sizeBytes;
-			if (nodeLow !== 0) {
-				visit(nodeLow, f.mode.read(bytes, attrAt + f.mode.at), f.sizeBytes.read(bytes, attrAt + f.sizeBytes.at));
-			}
-			at += this.#recordBytes(dirent.fields.nameBytes.read(bytes, at + ENTRY_BYTES + dirent.at.nameBytes));
+		const words = this.#words;
+		for (let usedBytes = 0; usedBytes < this.#usedBytes; ) {
+			const start = usedBytes / 4;
+			const attrStart = start + entryOut.sizeBytes / 4;
+			const sizeBytes = words[attrStart + attrAt.sizeBytes]! + words[attrStart + attrAt.sizeBytes + 1]! * 2 ** 32;
+			const nodeLow = words[start + entryAt.nodeLow]!;
+			if (nodeLow !== 0) visit(nodeLow, words[attrStart + attrAt.mode]!, sizeBytes);
+			usedBytes += this.#recordBytes(words[start + ENTRY_BYTES / 4 + at.nameBytes]!);
 		}
 	}
 
 	#recordBytes(nameBytes: number): number {
 		const bytes = (this.plus ? ENTRY_BYTES : 0) + dirent.sizeBytes + nameBytes;
-		return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+		return (bytes + ALIGNMENT - 1) & -ALIGNMENT;
 	}
 }

@@ -1,6 +1,7 @@
 import { type Attributes, encodeAttr, type Identity } from './attributes.ts';
 import type { NodeId } from './node-id.ts';
 import { attr, entryOut } from './protocol.ts';
+import { setWords64, wordIndexes, wordsOf } from './words.ts';
 
 /** What the kernel learns of a name: which node it is and how long that holds. */
 export interface Entry {
@@ -13,18 +14,25 @@ export interface Entry {
 
 export const ENTRY_BYTES = entryOut.sizeBytes + attr.sizeBytes;
 
-/** Writes a fuse_entry_out with its fuse_attr: the reply to LOOKUP, and the first part of an entry of READDIRPLUS. */
-export function encodeEntry(into: Buffer, position: number, entry: Entry): void {
-	const { fields: f } = entryOut;
-	f.nodeLow.write(into, position + f.nodeLow.at, entry.node.low);
-	f.nodeHigh.write(into, position + f.nodeHigh.at, entry.node.high);
+const at = wordIndexes(entryOut);
+
+/** Writes a fuse_entry_out with its fuse_attr from a word on: the reply to LOOKUP, and the first part of a READDIRPLUS. */
+export function encodeEntry(words: Uint32Array, start: number, entry: Entry): void {
+	words[start + at.nodeLow] = entry.node.low;
+	words[start + at.nodeHigh] = entry.node.high;
 	// Generations tell apart the users of one node id over time; ours have one each, since copy numbers are not reused.
-	f.generation.write(into, position + f.generation.at, 0);
-	f.entryValidSec.write(into, position + f.entryValidSec.at, entry.entryValidSec);
-	f.attrValidSec.write(into, position + f.attrValidSec.at, entry.attrValidSec);
-	f.entryValidNsec.write(into, position + f.entryValidNsec.at, 0);
-	f.attrValidNsec.write(into, position + f.attrValidNsec.at, 0);
-	encodeAttr(into, position + entryOut.sizeBytes, entry.attributes, entry.identity);
+	setWords64(words, start + at.generation, 0);
+	setWords64(words, start + at.entryValidSec, entry.entryValidSec);
+	setWords64(words, start + at.attrValidSec, entry.attrValidSec);
+	words[start + at.entryValidNsec] = 0;
+	words[start + at.attrValidNsec] = 0;
+	encodeAttr(words, start + entryOut.sizeBytes / 4, entry.attributes, entry.identity);
+}
+
+/** The reply to LOOKUP of a name that exists. Returns its size. */
+export function answerEntry(reply: Buffer, entry: Entry): number {
+	encodeEntry(wordsOf(reply), 0, entry);
+	return ENTRY_BYTES;
 }
 
 /** The reply to LOOKUP of a name that does not exist, which the kernel may remember for so long. Returns its size. */

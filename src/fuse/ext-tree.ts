@@ -3,7 +3,7 @@ import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
 import { DirectoryReply } from './directory-reply.ts';
-import { ENTRY_BYTES, type Entry, encodeEntry, encodeNoEntry } from './entry.ts';
+import { answerEntry, type Entry, encodeNoEntry } from './entry.ts';
 import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO } from './errno.ts';
 import type { ListAhead, ListedTo, ListingPlace } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
@@ -31,7 +31,6 @@ import type { StoreAhead } from './store-ahead.ts';
 import { answerXattr, answerXattrNames, requestedXattr } from './xattr-reply.ts';
 
 const NAME_MAX_BYTES = 255;
-const DOT_DOT = Buffer.from('..');
 const MAX_INODES = 1024;
 
 /** DT_… by the type in an ext directory entry (EXT4_FT_…): unknown, file, directory, char, block, fifo, socket, link. */
@@ -124,15 +123,13 @@ export class ExtTree {
 		if (!isDirectory(directory)) {
 			// "." of a file: the kernel asks so for a node that an NFS client still holds and it has forgotten.
 			if (!isDot(request.name())) return -ENOTDIR;
-			encodeEntry(reply, 0, this.#entry(directory));
-			return ENTRY_BYTES;
+			return answerEntry(reply, this.#entry(directory));
 		}
 		const name = request.name();
 		if (name.length > NAME_MAX_BYTES) return -ENAMETOOLONG;
 		const inodeNumber = this.#fs.lookup(directory, name);
 		if (inodeNumber === undefined) return encodeNoEntry(reply, FOREVER_SEC);
-		encodeEntry(reply, 0, this.#entry(this.#inode(inodeNumber)));
-		return ENTRY_BYTES;
+		return answerEntry(reply, this.#entry(this.#inode(inodeNumber)));
 	}
 
 	#readDirectory(request: Request, reply: Buffer, directory: Inode): number {
@@ -160,7 +157,7 @@ export class ExtTree {
 			if (!listing.fits(name.length)) listedTo = 'full';
 			else if (names++ === namesMax) listedTo = 'more';
 			if (listedTo !== 'end') return false;
-			const isParent = DOT_DOT.equals(name);
+			const isParent = isDotDot(name);
 			const isOutside = isParent && directory.number === ROOT_INODE;
 			const entry = listing.plus && !isDot(name) && !isParent ? this.#readableEntry(inodeNumber) : undefined;
 			const type = entry ? (entry.attributes.mode >>> 12) & 15 : DT_OF_FILE_TYPE[fileType]!;
@@ -234,6 +231,10 @@ export class ExtTree {
 		this.#lastIdentity.inoLow = inoLow(this.#copyNumber, inode.number);
 		return this.#lastIdentity;
 	}
+}
+
+function isDotDot(name: Uint8Array): boolean {
+	return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
 }
 
 function isDot(name: Uint8Array): boolean {
