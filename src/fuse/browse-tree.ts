@@ -10,6 +10,7 @@
 import { LRUCache } from 'lru-cache';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
+import { CopyRoot, isForRootAlone } from './copy-root.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry } from './entry.ts';
 import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
@@ -20,6 +21,7 @@ import * as protocol from './protocol.ts';
 import type { Request } from './request.ts';
 import type { RequestHandler } from './session.ts';
 import type { StoreAhead } from './store-ahead.ts';
+import { answerXattrNames } from './xattr-reply.ts';
 
 /** A shadow copy as the tree shows it. */
 export interface BrowseCopy {
@@ -30,6 +32,8 @@ export interface BrowseCopy {
 	readonly createdAtMs: number;
 	/** Opens its file system, at its first use. What it throws is what who enters the directory gets. */
 	open(): ExtFileSystem;
+	/** Opens it to be closed again at once: keeps nothing, and takes no room from what others keep. Errors: as `open`. */
+	openBriefly(): ExtFileSystem;
 	/** Whether it was deleted or lost, before setCopies could say so. */
 	isGone(): boolean;
 }
@@ -98,6 +102,8 @@ export class BrowseTree implements RequestHandler {
 		max: MAX_OPEN_COPIES,
 		dispose: (tree) => tree.close(),
 	});
+	/** The directories of copies that somebody has asked for. */
+	readonly #roots = new Map<number, CopyRoot>();
 	/** Copies whose trouble was logged. */
 	readonly #failed = new Set<number>();
 	#copies = new Map<number, BrowseCopy>();
@@ -127,6 +133,7 @@ export class BrowseTree implements RequestHandler {
 		this.#named = new Map(copies.map((copy) => [copy.name, copy]));
 		this.#changedAtMs = changedAtMs;
 		for (const number of this.#open.keys()) if (!this.#copies.has(number)) this.#open.delete(number);
+		for (const number of this.#roots.keys()) if (!this.#copies.has(number)) this.#roots.delete(number);
 		for (const number of this.#failed) if (!this.#copies.has(number)) this.#failed.delete(number);
 	}
 
@@ -137,9 +144,15 @@ export class BrowseTree implements RequestHandler {
 		const copy = this.#copies.get(request.nodeHigh);
 		if (!copy || copy.isGone()) return -ESTALE;
 		if (isParentOfCopy(request)) return answerEntry(reply, this.#rootEntry());
+		const isCopyRoot = request.nodeLow === ROOT_INODE;
+		if (isCopyRoot && isForRootAlone(request)) {
+			const root = this.#rootOf(copy);
+			if (typeof root === 'number') return this.#handleClosed(request, reply, copy, root);
+			const result = root.handle(request, reply);
+			if (result !== undefined) return result;
+		}
 		const tree = this.#treeOf(copy);
-		if (typeof tree !== 'number') return tree.handle(request, reply);
-		return request.nodeLow === ROOT_INODE ? this.#handleClosed(request, reply, copy, tree) : tree;
+		return typeof tree === 'number' ? tree : tree.handle(request, reply);
 	}
 
 	/** To be called between two requests: stores the content of files that will be asked for soon. */
@@ -187,7 +200,7 @@ export class BrowseTree implements RequestHandler {
 			case protocol.FUSE_GETXATTR:
 				return -ENODATA;
 			case protocol.FUSE_LISTXATTR:
-				return answerNoXattrs(request, reply);
+				return answerXattrNames(request, reply, []);
 			default:
 				return -ENOSYS;
 		}
@@ -198,8 +211,8 @@ export class BrowseTree implements RequestHandler {
 		if (name === '.' || name === '..') return answerEntry(reply, this.#rootEntry());
 		const found = this.#named.get(name);
 		if (!found || found.isGone()) return -ENOENT;
-		const tree = this.#treeOf(found);
-		return answerEntry(reply, typeof tree === 'number' ? closedEntry(found) : tree.rootEntry());
+		const root = this.#rootOf(found);
+		return answerEntry(reply, typeof root === 'number' ? closedEntry(found) : root.entry);
 	}
 
 	/** Without the copies' attributes: they would open each copy, and most listings only want the names. */
@@ -221,11 +234,29 @@ export class BrowseTree implements RequestHandler {
 	#treeOf(copy: BrowseCopy): ExtTree | number {
 		const known = this.#open.get(copy.number);
 		if (known) return known;
-		try {
+		return this.#attempt(copy, () => {
 			const tree = openTree(copy, this.#listAhead, this.#ahead);
 			this.#open.set(copy.number, tree);
-			this.#failed.delete(copy.number);
 			return tree;
+		});
+	}
+
+	/** The directory of a copy, or minus errno where it cannot be read. */
+	#rootOf(copy: BrowseCopy): CopyRoot | number {
+		const known = this.#roots.get(copy.number);
+		if (known) return known;
+		return this.#attempt(copy, () => {
+			const root = readRoot(copy);
+			this.#roots.set(copy.number, root);
+			return root;
+		});
+	}
+
+	#attempt<Result>(copy: BrowseCopy, open: () => Result): Result | number {
+		try {
+			const result = open();
+			this.#failed.delete(copy.number);
+			return result;
 		} catch (error) {
 			if (!this.#failed.has(copy.number)) this.#log(`${copy.name}: cannot be opened`, error);
 			this.#failed.add(copy.number);
@@ -271,6 +302,15 @@ function openTree(copy: BrowseCopy, listAhead: ListAhead, ahead: StoreAhead | un
 	} catch (error) {
 		fs.close();
 		throw error;
+	}
+}
+
+function readRoot(copy: BrowseCopy): CopyRoot {
+	const fs = copy.openBriefly();
+	try {
+		return new CopyRoot(copy.number, fs);
+	} finally {
+		fs.close();
 	}
 }
 
@@ -321,10 +361,4 @@ function answerEmptyStatfs(reply: Buffer): number {
 	const sizes = { blockSizeBytes: BLOCK_SIZE_BYTES, fragmentSizeBytes: BLOCK_SIZE_BYTES, nameMaxBytes: 255 };
 	protocol.statfsOut.encode(sizes, reply);
 	return protocol.statfsOut.sizeBytes;
-}
-
-function answerNoXattrs(request: Request, reply: Buffer): number {
-	if (request.get(protocol.getxattrIn.fields.sizeBytes) > 0) return 0;
-	reply.fill(0, 0, protocol.getxattrOut.sizeBytes);
-	return protocol.getxattrOut.sizeBytes;
 }

@@ -4,7 +4,7 @@ import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry, encodeNoEntry } from './entry.ts';
-import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO, ERANGE } from './errno.ts';
+import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO } from './errno.ts';
 import type { ListAhead, ListedTo, ListingPlace } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
 import {
@@ -20,8 +20,6 @@ import {
 	FUSE_READLINK,
 	FUSE_STATFS,
 	FUSE_STATX,
-	getxattrIn,
-	getxattrOut,
 	lseekIn,
 	lseekOut,
 	MAX_CONTENT_BYTES,
@@ -30,9 +28,9 @@ import {
 } from './protocol.ts';
 import type { Request } from './request.ts';
 import type { StoreAhead } from './store-ahead.ts';
+import { answerXattr, answerXattrNames, requestedXattr } from './xattr-reply.ts';
 
 const NAME_MAX_BYTES = 255;
-const TRUSTED = Buffer.from('trusted.');
 const MAX_INODES = 1024;
 
 /** DT_… by the type in an ext directory entry (EXT4_FT_…): unknown, file, directory, char, block, fifo, socket, link. */
@@ -77,11 +75,6 @@ export class ExtTree {
 		this.#fs.close();
 	}
 
-	/** The copy's directory in the root, as a name leads to it. */
-	rootEntry(): Entry {
-		return this.#entry(this.#inode(ROOT_INODE));
-	}
-
 	/** Answers a request for a node of this copy. */
 	handle(request: Request, reply: Buffer): number {
 		const inode = this.#inode(request.nodeLow);
@@ -102,7 +95,7 @@ export class ExtTree {
 			case FUSE_GETXATTR:
 				return this.#getXattr(request, reply, inode);
 			case FUSE_LISTXATTR:
-				return this.#listXattrs(request, reply, inode);
+				return answerXattrNames(request, reply, this.#fs.listXattrs(inode));
 			case FUSE_LSEEK:
 				return this.#seek(request, reply, inode);
 			case FUSE_STATFS:
@@ -196,17 +189,8 @@ export class ExtTree {
 	}
 
 	#getXattr(request: Request, reply: Buffer, inode: Inode): number {
-		const value = this.#fs.getXattr(inode, request.name(getxattrIn.sizeBytes));
+		const value = this.#fs.getXattr(inode, requestedXattr(request));
 		return value ? answerXattr(request, reply, value) : -ENODATA;
-	}
-
-	/** As the kernel's ext4, "trusted." names are shown to root alone. */
-	#listXattrs(request: Request, reply: Buffer, inode: Inode): number {
-		const { uid } = request;
-		const names = this.#fs
-			.listXattrs(inode)
-			.filter((name) => uid === 0 || !name.subarray(0, TRUSTED.length).equals(TRUSTED));
-		return answerXattr(request, reply, Buffer.concat(names.flatMap((name) => [name, NUL])));
 	}
 
 	#seek(request: Request, reply: Buffer, file: Inode): number {
@@ -249,23 +233,10 @@ export class ExtTree {
 	}
 }
 
-const NUL = Buffer.alloc(1);
-
 function isDotDot(name: Uint8Array): boolean {
 	return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
 }
 
 function isDot(name: Uint8Array): boolean {
 	return name.length === 1 && name[0] === 0x2e;
-}
-
-/** The protocol of GETXATTR and LISTXATTR: asked with size 0, the answer is the size alone. */
-function answerXattr(request: Request, reply: Buffer, value: Buffer): number {
-	const roomBytes = request.get(getxattrIn.fields.sizeBytes);
-	if (roomBytes === 0) {
-		reply.fill(0, 0, getxattrOut.sizeBytes);
-		getxattrOut.encode({ sizeBytes: value.length }, reply);
-		return getxattrOut.sizeBytes;
-	}
-	return value.length > roomBytes ? -ERANGE : value.copy(reply);
 }

@@ -9,6 +9,7 @@ export class ShownTree {
 	readonly tree: BrowseTree;
 	readonly #devices = new ShadowDevices();
 	readonly #cache: LineCache;
+	readonly #briefCache = new LineCache(0);
 
 	/** `cacheBytes` is for the metadata of all copies. */
 	constructor(options: BrowseTreeOptions & { readonly cacheBytes: number }, shown: ShownCopies) {
@@ -36,6 +37,7 @@ export class ShownTree {
 			name,
 			createdAtMs,
 			open: () => ExtFileSystem.open(view, { cache: this.#cache, replayJournal }),
+			openBriefly: () => ExtFileSystem.open(view, { cache: this.#briefCache, replayJournal }),
 			isGone: () => view.isGone(),
 		};
 	}

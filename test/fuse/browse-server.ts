@@ -28,6 +28,7 @@ export function createHandler(data: CopiesState | { stateFile: string }): Reques
 				name,
 				createdAtMs: 1_700_000_000_000 + number,
 				open: () => ExtFileSystem.open(FileDevice.open(image, 'read')),
+				openBriefly: () => ExtFileSystem.open(FileDevice.open(image, 'read')),
 				isGone: () => isGone ?? false,
 			})),
 			changedAtMs,

@@ -58,7 +58,10 @@ class Client {
 		this.listAhead = new CountedListAhead(share, threadNumber);
 		this.tree = new BrowseTree({ log: () => {}, listAhead: this.listAhead });
 		const [open, isGone] = [() => ExtFileSystem.open(device), () => this.isGone];
-		this.tree.setCopies([{ number: 1, name: '@GMT-2026.11.22-10.20.00', createdAtMs: 0, open, isGone }], 0);
+		this.tree.setCopies(
+			[{ number: 1, name: '@GMT-2026.11.22-10.20.00', createdAtMs: 0, open, openBriefly: open, isGone }],
+			0,
+		);
 	}
 
 	/** The reply's bytes, or what went wrong. */

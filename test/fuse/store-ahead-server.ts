@@ -23,7 +23,7 @@ export function createHandler({ name, image, share, aheadFd, readCount }: StoreA
 		ahead: new StoreAhead({ share, threadNumber: threadId, fuseFd, wakeOthers }),
 	});
 	const open = () => ExtFileSystem.open(FileDevice.open(image, 'read'));
-	tree.setCopies([{ number: 1, name, createdAtMs: 0, open, isGone: () => false }], 0);
+	tree.setCopies([{ number: 1, name, createdAtMs: 0, open, openBriefly: open, isGone: () => false }], 0);
 	const count = new Int32Array(readCount);
 	return {
 		features: tree.features,

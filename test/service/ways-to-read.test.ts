@@ -63,7 +63,7 @@ def cuts(size):
     """Where a piece ends and the next begins."""
     if 'borders' in way: return {b + d for b in range(0, size + 4097, 4096) for d in (-1, 0, 1)}
     if 'odd' in way: return {random.randrange(size + 1) for _ in range(size // 2000 + 2)}
-    if 'bytes' in way: return set(range(min(size, 500))) | set(range(500, size, 65_537))
+    if 'bytes' in way: return set(range(min(size, 170))) | set(range(170, size, 65_537))
     return set(range(0, size, 1 << 20))
 
 def content(path, size):
