@@ -57,10 +57,10 @@ const isGenerator = (value: unknown): value is AsyncGenerator<unknown> =>
 
 function parse(line: string): ControlRequest {
 	try {
-		return JSON.parse(line) as ControlRequest;
-	} catch {
-		throw refused('bad-request', 'the control socket takes one line of JSON');
-	}
+		const request: unknown = JSON.parse(line);
+		if (typeof request === 'object' && request !== null && 'verb' in request) return request as ControlRequest;
+	} catch {}
+	throw refused('bad-request', 'the control socket takes one line of JSON, an object with a verb');
 }
 
 function readLine(socket: Socket, onLine: (line: string) => void): void {
