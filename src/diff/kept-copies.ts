@@ -125,7 +125,7 @@ export class KeptCopies {
 		}
 	}
 
-	/** Deletes a copy on request. Errors: io `catalog-unwritable`. */
+	/** Deletes a copy on request. Errors: io `catalog-unwritable`; it is there as before then, unless it was the oldest. */
 	delete(copy: CatalogCopy): void {
 		try {
 			this.record(
@@ -133,7 +133,8 @@ export class KeptCopies {
 				this.#copies.filter((other) => other !== copy),
 			);
 		} catch (error) {
-			if (!isNoSpace((error as Error).cause)) throw error;
+			// On a full disk the segments of the oldest copy make the room. Those of another one are read by older ones.
+			if (copy !== this.#copies[0] || !isNoSpace((error as Error).cause)) throw error;
 		}
 		this.#forget([copy]);
 		this.#recordLoss();
@@ -173,7 +174,7 @@ export class KeptCopies {
 
 	/**
 	 * Puts on record that copies are gone, then removes what no copy reads any more. On a full disk that goes first, to
-	 * make the room for it. Errors: io `catalog-unwritable`.
+	 * make the room for it. What the storage does not take is left to `onUnrecordedLoss`. Errors: io `catalog-unwritable`.
 	 */
 	#recordLoss(): void {
 		try {
@@ -181,18 +182,26 @@ export class KeptCopies {
 			this.removeUnread();
 		} catch {
 			this.removeUnread();
-			this.record(null);
+			this.#recordHereOrElsewhere();
 		}
 	}
 
-	/** For the path of a live write, which must not fail. What the storage does not take is left to `onUnrecordedLoss`. */
+	#recordHereOrElsewhere(): void {
+		try {
+			this.record(null);
+		} catch (error) {
+			this.#unrecordedLossBefore = this.#copies[0]?.epoch ?? this.#in.chunks.epochs.nextEpoch;
+			this.#onUnrecordedLoss(this.#unrecordedLossBefore);
+			throw error;
+		}
+	}
+
+	/** For the path of a live write, which must not fail. */
 	#tryRecordLoss(): void {
 		try {
 			this.#recordLoss();
 		} catch (error) {
 			this.noteUnwritable(error);
-			this.#unrecordedLossBefore = this.#copies[0]?.epoch ?? this.#in.chunks.epochs.nextEpoch;
-			this.#onUnrecordedLoss(this.#unrecordedLossBefore);
 		}
 	}
 

@@ -15,6 +15,8 @@ export interface Statfs {
 }
 
 const MAX_RESERVED_CLUSTERS = 4096;
+/** Two bitmaps, the inode table, and superblock with descriptors. */
+const PIECES_PER_GROUP = 4;
 
 /** As fs/ext4/super.c, ext4_statfs: free space is summed from the groups, since the superblock's own counts are stale. */
 export function computeStatfs(superblock: Superblock, groups: GroupDescriptors, journalBlocks: number): Statfs {
@@ -61,21 +63,36 @@ function overheadClusters(superblock: Superblock, groups: GroupDescriptors, jour
 	return clusters;
 }
 
-/** The clusters that hold any metadata: one may hold several pieces, so they are collected before they are counted. */
+/** The clusters that hold any metadata: one may hold several pieces, so what counts is their union. */
 function countUsedClusters(superblock: Superblock, groups: GroupDescriptors): number {
-	const used = new Set<number>();
+	const { blocksPerCluster, blockCount, groupCount, inodeTableBlocks } = superblock;
+	const starts = new Float64Array(PIECES_PER_GROUP * groupCount);
+	const ends = new Float64Array(PIECES_PER_GROUP * groupCount);
+	let pieces = 0;
 	const add = (block: number, count: number) => {
-		const { blocksPerCluster } = superblock;
-		const last = Math.floor((block + count - 1) / blocksPerCluster);
-		for (let cluster = Math.floor(block / blocksPerCluster); cluster <= last; cluster++) used.add(cluster);
+		// A damaged descriptor may name any place.
+		if (block >= blockCount || count === 0) return;
+		starts[pieces] = Math.floor(block / blocksPerCluster);
+		ends[pieces++] = Math.floor((Math.min(block + count, blockCount) - 1) / blocksPerCluster) + 1;
 	};
-	for (let group = 0; group < superblock.groupCount; group++) {
+	for (let group = 0; group < groupCount; group++) {
 		const descriptor = groups.get(group);
 		add(descriptor.blockBitmap, 1);
 		add(descriptor.inodeBitmap, 1);
-		add(descriptor.inodeTable, superblock.inodeTableBlocks);
-		const head = headBlocksOfGroup(superblock, group);
-		if (head > 0) add(firstBlockOfGroup(superblock, group), head);
+		add(descriptor.inodeTable, inodeTableBlocks);
+		add(firstBlockOfGroup(superblock, group), headBlocksOfGroup(superblock, group));
 	}
-	return used.size;
+	return unionLength(starts.subarray(0, pieces).sort(), ends.subarray(0, pieces).sort());
+}
+
+/** How much any of these ranges cover, whose starts and ends are sorted each on their own. */
+function unionLength(starts: Float64Array, ends: Float64Array): number {
+	let [length, open, openedAt, started] = [0, 0, 0, 0];
+	for (const end of ends) {
+		for (; started < starts.length && starts[started]! <= end; started++) {
+			if (open++ === 0) openedAt = starts[started]!;
+		}
+		if (--open === 0) length += end - openedAt;
+	}
+	return length;
 }

@@ -73,3 +73,58 @@ test.serial('a segment that is slow to flush fails nothing', (t) => {
 	rig.noteEvents();
 	t.deepEqual(rig.events, []);
 });
+
+/** A rig whose catalog meets a full disk from now on, where `isFull()`. */
+function rigOnFullDisk(t: ExecutionContext, seed: number, isFull: () => boolean, onUnrecordedLoss = (_: number) => {}) {
+	const rig = new Rig(t, { seed, sizeBytes: SIZE_BYTES, onUnrecordedLoss });
+	t.teardown(() => {
+		closeAll();
+		interpose(rig.directory, undefined);
+	});
+	interpose(rig.directory, (call, perform) => {
+		if (isFull() && call.kind === 'write' && call.path.includes('catalog'))
+			throw systemError('write', constants.errno.ENOSPC);
+		return perform();
+	});
+	return rig;
+}
+
+test.serial('a deletion that the full disk does not take note of leaves the copy as it is', (t) => {
+	let isFull = false;
+	const rig = rigOnFullDisk(t, 30, () => isFull);
+	rig.create();
+	rig.diffArea.needed.learn([1], new Uint8Array(8));
+	rig.used.set(1, new Set());
+	rig.create();
+	isFull = true;
+	t.throws(() => rig.diffArea.delete(2), { code: 'catalog-unwritable' });
+	rig.write(0, rig.random.bytes(300_000));
+	rig.liveVolume.flush();
+	isFull = false;
+	rig.crash();
+	t.deepEqual(rig.differences(), []);
+});
+
+test.serial('where the oldest copy goes to make room, but there is none for the note, it is noted elsewhere', (t) => {
+	let isFull = false;
+	const noted: number[] = [];
+	const rig = rigOnFullDisk(
+		t,
+		31,
+		() => isFull,
+		(lostBefore) => noted.push(lostBefore),
+	);
+	rig.create();
+	rig.write(0, rig.random.bytes(100_000));
+	rig.create();
+	isFull = true;
+	t.throws(() => rig.diffArea.delete(1), { code: 'catalog-unwritable' });
+	t.deepEqual(noted, [2]);
+	t.is(rig.diffArea.unrecordedLossBefore, 2);
+	isFull = false;
+	rig.copies.delete(1);
+	rig.write(50_000, rig.random.bytes(100_000));
+	rig.options = { ...rig.options, lostBefore: 2 };
+	rig.crash();
+	t.deepEqual(rig.differences(), []);
+});

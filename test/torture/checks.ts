@@ -41,6 +41,29 @@ export function contentFaults(
 	}
 }
 
+/** Chunks that a copy uses and reads from the volume, but which would be overwritten without being preserved. */
+export function neededFaults(
+	diffArea: DiffArea,
+	volume: BlockDevice,
+	expected: ReadonlyMap<number, ExpectedCopy>,
+): string[] {
+	const reader = new DiffAreaReader(diffArea.share);
+	const { chunkSizeBytes } = diffArea.share;
+	try {
+		return diffArea.copies.flatMap(({ epoch }) => {
+			const view = new ShadowView(volume, reader, epoch);
+			const chunks = (expected.get(epoch)?.used ?? []).flatMap(({ start, end }) => {
+				const first = Math.floor(start / chunkSizeBytes);
+				return Array.from({ length: Math.ceil(end / chunkSizeBytes) - first }, (_, i) => first + i);
+			});
+			const missing = chunks.filter((chunk) => !diffArea.needed.isNeeded(chunk) && !view.isPreserved(chunk));
+			return missing.length > 0 ? [`copy ${epoch} needs chunks ${missing}, but they are not kept`] : [];
+		});
+	} finally {
+		reader.close();
+	}
+}
+
 function differingByte(found: Buffer, { content, used = [{ start: 0, end: content.length }] }: ExpectedCopy) {
 	const wrong = used.find(({ start, end }) => found.compare(content, start, end, start, end) !== 0);
 	if (!wrong) return undefined;

@@ -24,9 +24,10 @@ const SECTOR_BYTES = 512;
 
 /**
  * `eio`, `enospc`: the call fails. `torn`: half of a write is done, then it fails. `late`: it takes long. `dead`: it
- * fails, and so does every later call on that side (the volume, or the diff area).
+ * fails, and so does every later call on that side (the volume, or the diff area). `full`: it fails, and so does
+ * whatever needs room on that side later.
  */
-export const FAULTS = ['eio', 'enospc', 'torn', 'late', 'dead'] as const;
+export const FAULTS = ['eio', 'enospc', 'torn', 'late', 'dead', 'full'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export interface FaultResult {
@@ -79,6 +80,11 @@ export function tryFaults(options: FaultOptions): FaultResult {
 /** About half of a write, up to the end of a sector. */
 const halfInSectors = (at: number, lengthBytes: number) =>
 	Math.max(0, Math.floor((at + lengthBytes / 2) / SECTOR_BYTES) * SECTOR_BYTES - at);
+
+const needsRoom = (call: FileCall) =>
+	call.kind === 'write' ||
+	call.kind === 'mkdir' ||
+	(call.kind === 'open' && (call.flags & real.constants.O_CREAT) !== 0);
 
 class FaultyRun {
 	readonly #directory: string;
@@ -143,7 +149,8 @@ class FaultyRun {
 		if (this.#isLooking) return perform();
 		const isFirst = this.#calls++ === this.#faultyCall;
 		const isVolume = call.path === imageIn(this.#directory);
-		const isFaulty = isFirst || (this.#fault === 'dead' && this.#fired && isVolume === this.#isVolumeAtFault);
+		const isLater = this.#fired && isVolume === this.#isVolumeAtFault;
+		const isFaulty = isFirst || (isLater && (this.#fault === 'dead' || (this.#fault === 'full' && needsRoom(call))));
 		if (!isFaulty) return perform();
 		if (isFirst) [this.#fired, this.#isVolumeAtFault] = [call, isVolume];
 		if (this.#fault === 'late') {
@@ -153,7 +160,10 @@ class FaultyRun {
 		if (call.kind === 'write' && isVolume) this.#isWriteLost = true;
 		if (this.#fault === 'torn' && call.kind === 'write')
 			real.writeSync(call.fd, call.bytes, 0, halfInSectors(call.at, call.bytes.length), call.at);
-		throw systemError(call.kind, this.#fault === 'enospc' ? constants.errno.ENOSPC : constants.errno.EIO);
+		throw systemError(
+			call.kind,
+			this.#fault === 'enospc' || this.#fault === 'full' ? constants.errno.ENOSPC : constants.errno.EIO,
+		);
 	}
 
 	#open(): void {
@@ -245,7 +255,7 @@ class FaultyRun {
 		volume.close();
 		if (this.#protectsShadows && this.#events.some(({ kind }) => kind === 'copy-evicted' || kind === 'copies-lost'))
 			this.#found.push(`not protected: ${JSON.stringify(this.#events)}`);
-		const isPlaces = this.#fired?.path.includes('.places') && this.#fault !== 'dead';
+		const isPlaces = this.#fired?.path.includes('.places') && this.#fault !== 'dead' && this.#fault !== 'full';
 		const isHarmless = !this.#fired || this.#fault === 'late' || isPlaces;
 		if (isHarmless && this.#events.some(({ kind }) => kind === 'copies-lost'))
 			this.#found.push(`unexpected: ${JSON.stringify(this.#events)}`);

@@ -11,7 +11,7 @@ import { LiveVolume } from '../../src/diff/live-volume.ts';
 import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
 import { Random } from '../helpers/random.ts';
-import { contentFaults, presenceFaults } from './checks.ts';
+import { contentFaults, neededFaults, presenceFaults } from './checks.ts';
 import { fileSystemFaults } from './ext4-oracle.ts';
 import { closeAll, type FileCall } from './file-calls.ts';
 import { KernelPlayer } from './kernel-player.ts';
@@ -207,6 +207,7 @@ function faultsOf(
 			if (number % LOOKED_INTO_EACH === 0)
 				found.push(...fileSystemFaultsIn(diffArea, volume, options.fileSystem.player, number));
 			new OwedLearner(diffArea, volume, live, options.fileSystem.owed).finish();
+			found.push(...neededFaults(diffArea, volume, expected));
 		}
 		goOn(diffArea, live, expected, image.content);
 		found.push(...contentFaults(diffArea, volume, expected).map((fault) => `${fault}, later`));

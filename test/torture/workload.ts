@@ -1,6 +1,7 @@
 /**
  * A workload on a live volume in this process, from a seed: random overwrites, discards, flushes, creations that are
- * finished or given up, deletions of any copy, evictions, orderly restarts and kills. It notes what it does for a model.
+ * finished or given up, deletions of any copy, evictions, resizes, orderly restarts and kills. It
+ * notes what it does for a model.
  */
 import { join } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
@@ -165,6 +166,7 @@ export class Workload {
 		else if (step < 9 && this.#epochs.length > 2) this.#delete(this.#random.pick(this.#epochs));
 		else if (step < 10) this.#restart();
 		else if (step < 11) this.#kill();
+		else if (step < 12) this.#resize();
 		else if (step < 17 && !this.#options.fileSystem) this.#zero();
 		else if (step < 30) this.#flush();
 		else this.#write();
@@ -179,6 +181,13 @@ export class Workload {
 	#kill(): void {
 		this.#notebook.note({ kind: 'found', content: real.readFileSync(imageIn(this.#directory)) });
 		this.reopen();
+	}
+
+	/** Up or down; then the oldest copies may go. */
+	#resize(): void {
+		this.action = 'resize';
+		const { maximumBytes } = this.#options;
+		this.diffArea.resize(this.#random.pick([null, maximumBytes, Math.floor(this.diffArea.usedBytes / 2)]));
 	}
 
 	#create(): void {
@@ -203,12 +212,12 @@ export class Workload {
 
 	#finish(epoch: number, giveUp: boolean): void {
 		for (let i = this.#random.integer(4); i > 0; i--) this.#write();
+		this.#flush();
 		const isEvicted = !this.diffArea.copies.some((copy) => copy.epoch === epoch);
 		if (giveUp || isEvicted) {
 			this.#giveUp(epoch);
 			return;
 		}
-		this.#flush();
 		this.action = 'create';
 		this.diffArea.finishCommit();
 		this.#notebook.note({ kind: 'reported', epoch });
