@@ -32,6 +32,7 @@ export interface RecordingOptions {
 
 const SIZE_BYTES = 5 << 20;
 const ROUNDS = 8;
+const RECORDING_MS_MAX = 90_000;
 
 /** Several groups, most of them not initialised, their tables in the first; and clusters of four blocks. */
 export const FILE_SYSTEMS: Readonly<Record<string, Omit<RecordingOptions, 'seed'>>> = {
@@ -105,11 +106,14 @@ export async function recordKernel(t: TeardownContext, options: RecordingOptions
 			handlerData: { image, log },
 		},
 	);
+	// Were the disk's thread dead, whoever waits for the disk would wait for ever: then it goes.
+	const guard = setTimeout(() => void device.stop(), RECORDING_MS_MAX);
 	try {
 		const frozen = await withMounted(live, data, options.mountOptions, () => useAndFreeze(data, log, options.seed));
 		await device.stop();
 		return recordingOf(first, readFileSync(log), frozen);
 	} finally {
+		clearTimeout(guard);
 		for (const action of actions) await action();
 	}
 }
