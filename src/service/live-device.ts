@@ -51,7 +51,8 @@ export class LiveDevice {
 			await runTool('mount', ['-o', readOnly ? 'ro' : 'rw', loop, directory]);
 			this.#data = directory;
 		} finally {
-			await runTool('losetup', ['--detach', loop]);
+			// Where it is gone already, because nobody has mounted it or somebody else detached it, that is no error of ours.
+			await runTool('losetup', ['--detach', loop]).catch((error) => log('%s', messageOf(error)));
 		}
 	}
 
