@@ -99,9 +99,11 @@ export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 			}
 			const delayMs = options.betweenRequests();
 			if (delayMs === 'stop') return 'stopped';
-			if (turns.standsBack())
-				turns.woken(wait(standingBack, wakeFds, delayMs < 0 ? STANDBY_MS : Math.min(delayMs, STANDBY_MS)));
-			else turns.woken(wait(waiting, wakeFds, delayMs));
+			const wasCalled = turns.standsBack()
+				? wait(standingBack, wakeFds, delayMs < 0 ? STANDBY_MS : Math.min(delayMs, STANDBY_MS))
+				: wait(waiting, wakeFds, delayMs);
+			const leaveMs = turns.woken(wasCalled);
+			if (leaveMs > 0) wait(standingBack, wakeFds, leaveMs);
 		} else if (received !== -EINTR && received !== -ENOENT) {
 			// ENOENT: the request was interrupted before it could be read.
 			throw ioError('fuse-read-failed', `/dev/fuse: reading a request failed: ${errnoName(-received)}`);

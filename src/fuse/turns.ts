@@ -4,7 +4,8 @@
  * processor that the client runs on, and sometimes the request, for which another has prepared. So when requests have come
  * one at a time for a while, all sessions but the one that took the last one stand back: they do not wait for requests
  * while others answer them. They come back when they are called, by one that finds two requests at once, and when
- * nobody has taken a request for STANDBY_MS: all are idle, or whoever was to take it is stuck.
+ * nobody has taken a request for STANDBY_MS: all are idle, or whoever was to take it is stuck. Then they still let that
+ * one take the next request, if it does at once: its code is compiled, and it has cached what its clients read.
  * Nothing depends on this but speed: two may always wait, and if for once nobody does, it is for STANDBY_MS.
  *
  * Before it sleeps, a session spins for a while, for to be woken takes longer than most requests; as long as its client
@@ -13,6 +14,8 @@
 
 /** For how long a session that stands back relies on the others. */
 export const STANDBY_MS = 50;
+/** … and then for how long the one that took the last request may still take the next one, whose caches are warm. */
+export const RESERVE_MS = 1;
 
 const SPIN_MS_MIN = 0.05;
 const SPIN_MS_MAX = 0.5;
@@ -59,6 +62,8 @@ export class Turns {
 	#idleSinceMs: number | undefined;
 	#isBack = false;
 	#takenBefore = 0;
+	/** Nobody has taken a request for STANDBY_MS: it waits for the next one, in case that nobody takes that. */
+	#isReserve = false;
 
 	/** Without options: for a session that knows of no others. */
 	constructor(options?: TurnsOptions) {
@@ -97,19 +102,29 @@ export class Turns {
 
 	/** Before the session sleeps: whether it leaves the next request to others, for STANDBY_MS at most. */
 	standsBack(): boolean {
-		if (!this.#callOthers || this.#state[CALM]! < CALM_REQUESTS || this.#state[TAKER] === this.#number) return false;
+		if (
+			!this.#callOthers ||
+			this.#isReserve ||
+			this.#state[CALM]! < CALM_REQUESTS ||
+			this.#state[TAKER] === this.#number
+		)
+			return false;
 		this.#takenBefore = Atomics.load(this.#state, TAKEN);
 		this.#isBack = true;
 		Atomics.or(this.#state, STANDING_BACK, 1 << this.#number);
 		return true;
 	}
 
-	/** After it has slept, called by another or for a request. */
-	woken(wasCalled: boolean): void {
-		if (!this.#isBack) return;
+	/** After it has slept, called by another or for a request. Returns for how many ms it leaves the request to others. */
+	woken(wasCalled: boolean): number {
+		const delayMs = this.#isReserve && !wasCalled ? RESERVE_MS : 0;
+		this.#isReserve = false;
+		if (!this.#isBack) return delayMs;
 		this.#isBack = false;
 		Atomics.and(this.#state, STANDING_BACK, ~(1 << this.#number));
-		if (wasCalled || Atomics.load(this.#state, TAKEN) === this.#takenBefore) this.#state[CALM] = 0;
+		if (wasCalled) this.#state[CALM] = 0;
+		else this.#isReserve = Atomics.load(this.#state, TAKEN) === this.#takenBefore;
+		return 0;
 	}
 
 	#crowd(): void {

@@ -125,12 +125,13 @@ export class VolumeService implements MountedVolume {
 		const { data, mountpoint, image } = this.paths;
 		if (data !== null) await this.#live.mountData(data, this.readOnly);
 		this.#copies = await this.#provider.copies();
-		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
 		const { allowOther, cacheBytes, transport } = plan;
 		this.#browse = await serveTree(
 			{ mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport },
 			this.#shown(),
 		);
+		// After the threads that somebody may be waiting for already.
+		if (!this.readOnly) this.#needs.find(this.#copies.filter(({ fault }) => fault === null));
 	}
 
 	async lost(): Promise<string> {

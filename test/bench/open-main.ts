@@ -4,19 +4,13 @@
  * Each opening runs in a process of its own. Prints one line of JSON for each.
  */
 import { execFileSync } from 'node:child_process';
-import { ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeCatalog } from '../../src/diff/catalog.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
-import {
-	encodeRecordHead,
-	encodeSegmentHeader,
-	PAGE_BYTES,
-	RECORD_CHUNKS_MAX,
-	segmentFileName,
-} from '../../src/diff/segment.ts';
 import { Random } from '../helpers/random.ts';
+import { writeSegment } from './preserved-storage.ts';
 
 const CHUNKS = Number(process.env.CHUNKS ?? 10_000_000);
 const VOLUME_BYTES = Number(process.env.VOLUME_GIB ?? 256) * 2 ** 30;
@@ -32,36 +26,17 @@ const options = (directory: string) => ({
 	newVolumeId: VOLUME_ID,
 });
 
-/** Writes the heads of a segment with this many chunks; returns its length. */
-function writeSegment(directory: string, epoch: number, chunks: number, random: Random): number {
+function build(directory: string): void {
+	const random = new Random(1);
+	const epochs = Array.from({ length: EPOCHS }, (_, i) => i + 1);
 	const identity = {
 		volumeId: Buffer.from(VOLUME_ID, 'hex'),
 		volumeSizeBytes: VOLUME_BYTES,
 		chunkSizeBytes: CHUNK_BYTES,
-		epoch,
 	};
-	const fd = openSync(join(directory, segmentFileName(epoch)), 'w');
-	writeSync(fd, encodeSegmentHeader(identity), 0, PAGE_BYTES, 0);
-	const page = Buffer.alloc(PAGE_BYTES);
-	let at = PAGE_BYTES;
-	for (let sequence = 0; sequence * RECORD_CHUNKS_MAX < chunks; sequence++) {
-		const count = Math.min(RECORD_CHUNKS_MAX, chunks - sequence * RECORD_CHUNKS_MAX);
-		const data = Array.from({ length: count }, () => ({
-			chunkIndex: random.integer(VOLUME_BYTES / CHUNK_BYTES),
-			crc32: 0,
-		}));
-		encodeRecordHead({ sequence, durableBytes: at, data, zeros: [] }, epoch, page);
-		writeSync(fd, page, 0, PAGE_BYTES, at);
-		at += PAGE_BYTES + count * CHUNK_BYTES;
-	}
-	ftruncateSync(fd, at);
-	return at;
-}
-
-function build(directory: string): void {
-	const random = new Random(1);
-	const epochs = Array.from({ length: EPOCHS }, (_, i) => i + 1);
-	const lengths = epochs.map((epoch) => writeSegment(directory, epoch, CHUNKS / EPOCHS, random));
+	const lengths = epochs.map((epoch) =>
+		writeSegment(directory, { ...identity, epoch }, CHUNKS / EPOCHS, () => random.integer(VOLUME_BYTES / CHUNK_BYTES)),
+	);
 	writeCatalog(directory, {
 		volumeId: VOLUME_ID,
 		volumeSizeBytes: VOLUME_BYTES,

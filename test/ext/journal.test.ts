@@ -6,10 +6,11 @@ import { makeImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
 import { type JournalState, journalState } from '../../src/ext/journal.ts';
+import { blockHeaderLayout, revokeHeaderLayout, TAG_SAME_UUID } from '../../src/ext/journal-layout.ts';
 import { uncleanWithExternalJournal } from '../helpers/external-journal.ts';
 import { type Log, writeJournal } from '../helpers/journal-writer.ts';
 import { canMount, programs } from '../helpers/requires.ts';
-import { shell } from '../helpers/run.ts';
+import { runOk, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
@@ -58,6 +59,37 @@ it('the state of a journal: none, clean, to be replayed, damaged', async (t) => 
 	t.deepEqual(stateOf(t, image), {
 		...{ kind: 'damaged', error: { family: 'corrupt', code: 'journal-checksum', message } },
 	});
+});
+
+const OLD_FORMAT = { checksum: 'none', has64bit: false, hasAsyncCommit: false } as const;
+
+it('a log of descriptors that skip round and round is damaged, and is not followed for ever', async (t) => {
+	const image = await smallImage(temporaryDirectory(t));
+	const placed = await writeJournal(image, OLD_FORMAT, { sequence: 7, transactions: [transaction(6000)] });
+	const blocks = (await runOk('debugfs', ['-R', 'blocks <8>', image])).toString().trim().split(/\s+/).map(Number);
+	const bytes = readFileSync(image);
+	const first = placed.find(({ kind }) => kind === 'descriptor')!.at * BLOCK_BYTES;
+	const descriptor = Buffer.from(bytes.subarray(first, first + BLOCK_BYTES));
+	// As many tags as fit, none of which is the last.
+	for (let at = blockHeaderLayout.sizeBytes; at + 8 <= BLOCK_BYTES; at += 8) {
+		descriptor.writeUInt32BE(6000, at);
+		descriptor.writeUInt32BE(TAG_SAME_UUID, at + 4);
+	}
+	for (const block of blocks.slice(1)) descriptor.copy(bytes, block * BLOCK_BYTES);
+	writeFileSync(image, bytes);
+	t.like(stateOf(t, image), { kind: 'damaged', error: { code: 'journal-loop' } });
+});
+
+it('a revoke block that says it is longer than a block', async (t) => {
+	const image = await smallImage(temporaryDirectory(t));
+	const revoking = { ...transaction(6000), revokes: [6001] };
+	const placed = await writeJournal(image, OLD_FORMAT, { sequence: 7, transactions: [revoking, transaction(6002)] });
+	const bytes = readFileSync(image);
+	const revoke = placed.find(({ kind }) => kind === 'revoke')!.at * BLOCK_BYTES;
+	bytes.writeUInt32BE(BLOCK_BYTES + 4, revoke + revokeHeaderLayout.at.usedBytes);
+	writeFileSync(image, bytes);
+	t.like(stateOf(t, image), { kind: 'damaged', error: { code: 'journal-revoke' } });
+	await t.throwsAsync(withKernelMount(image, 'ro', async () => {}));
 });
 
 it('a journal on another device is replayed where it is given, and refused by name where it is not', async (t) => {

@@ -46,15 +46,19 @@ test('while requests come one at a time, all stand back but the one that took th
 	t.true(other.standsBack());
 });
 
-test('who stands back goes on so while others take requests, and comes back when nobody does', (t) => {
+test('who stands back goes on so while others take requests, and comes back in reserve when nobody does', (t) => {
 	const { busy, other } = two();
 	takeOneByOne(busy, 8);
 	t.true(other.standsBack());
 	takeOneByOne(busy, 8);
-	other.woken(false);
+	t.is(other.woken(false), 0);
+	t.true(other.standsBack());
+	t.is(other.woken(false), 0);
+	t.false(other.standsBack(), 'it waits for the next request');
+	t.is(other.woken(false), 1, 'but leaves it to the other for a moment');
 	t.true(other.standsBack());
 	other.woken(false);
-	t.false(other.standsBack());
+	t.is(other.woken(true), 0, 'not if it is called');
 });
 
 test('who takes the requests does not stand back; nor does one that is alone', (t) => {
