@@ -3,7 +3,7 @@
  * start as after a power cut, be sound by the database's own checks, and keep the sums that its transactions keep.
  */
 import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runOk, shell } from '../helpers/run.ts';
 import type { TeardownContext } from '../helpers/temp.ts';
@@ -26,7 +26,9 @@ export async function checkDatabases(t: TeardownContext, seconds: number): Promi
 	chmodSync(volume.directory, 0o711);
 	await volume.mount('--max-size', 'unbounded');
 	const postgres = new Postgres(join(volume.data, 'postgres'), join(volume.directory, 'socket'));
-	const sqlite = join(volume.data, 'sqlite');
+	// A directory: beside the database lies its write-ahead log, and one is nothing without the other.
+	const sqlite = join(volume.data, 'sqlite/database');
+	await shell('mkdir "$1"', [dirname(sqlite)]);
 	await postgres.make();
 	await makeSqlite(sqlite);
 	await postgres.start();
@@ -52,7 +54,7 @@ async function checkCopies(copies: readonly ShadowCopyJson[], out: string): Prom
 		try {
 			mkdirSync(out, { mode: 0o711 });
 			await runOk('cp', ['--archive', join(path, 'postgres'), join(path, 'sqlite'), out], { timeoutMs: TIMEOUT_MS });
-			const found = { postgres: await checkPostgres(out), sqlite: await checkSqlite(join(out, 'sqlite')) };
+			const found = { postgres: await checkPostgres(out), sqlite: await checkSqlite(join(out, 'sqlite/database')) };
 			if (found.postgres < transactions.postgres || found.sqlite < transactions.sqlite)
 				failures.push(`${name}: has fewer transactions than the copy before: ${JSON.stringify([transactions, found])}`);
 			transactions = found;
@@ -163,7 +165,8 @@ const loadSqlite = (file: string, seconds: number) =>
 /** Returns how many transactions the database has. */
 async function checkSqlite(file: string): Promise<number> {
 	const input = 'PRAGMA integrity_check; SELECT sum(balance) FROM account; SELECT count(*) FROM history;';
-	const [integrity, sum, count] = (await runOk('sqlite3', ['-bail', file], { input })).toString().trim().split('\n');
-	if (integrity !== 'ok' || sum !== '0') throw new Error(`sqlite: integrity ${integrity}, sum ${sum}`);
+	const lines = (await runOk('sqlite3', ['-bail', file], { input })).toString().trim().split('\n');
+	const [integrity, sum, count] = lines;
+	if (integrity !== 'ok' || sum !== '0') throw new Error(`sqlite: integrity and sum: ${lines.join('; ')}`);
 	return Number(count);
 }
