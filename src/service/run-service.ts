@@ -14,6 +14,7 @@ import {
 	processStamp,
 	register,
 	socketPathIn,
+	turnToMount,
 	unregister,
 	untilSettled,
 } from './runtime-directory.ts';
@@ -30,6 +31,22 @@ const PATIENCE_MS = 60_000;
  * mounted then.
  */
 export async function runService(
+	request: MountRequest,
+	surroundings: Surroundings,
+	onReady: (status: StatusReport) => void,
+): Promise<void> {
+	const endTurn = await turnToMount(absolutePath(request.image));
+	try {
+		await serveVolume(request, surroundings, (status) => {
+			endTurn();
+			onReady(status);
+		});
+	} finally {
+		endTurn();
+	}
+}
+
+async function serveVolume(
 	request: MountRequest,
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,

@@ -4,9 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import {
+	closeSync,
 	existsSync,
 	lstatSync,
 	mkdirSync,
+	openSync,
 	readdirSync,
 	readFileSync,
 	realpathSync,
@@ -19,6 +21,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
 import { missing, refused } from '../errors.ts';
+import { tryLockExclusive } from '../system/libc.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { isWithin } from './mount-users.ts';
 
@@ -134,6 +137,25 @@ export function processStamp(pid: number): string {
 
 /** Whether the process of a service that is on record is still there, even if it does not answer yet, or any more. */
 export const isAlive = ({ volume }: RegisteredVolume) => processStamp(volume.pid) === volume.processStamp;
+
+/**
+ * Mounts of one image begin one after the other: a second one must neither take the first one's record for its own nor
+ * remove it. Resolves to what ends the turn, as the end of the process does. Errors: refused `image-in-use`.
+ */
+export async function turnToMount(image: string): Promise<() => void> {
+	makeBaseDirectory();
+	let fd: number | undefined = openSync(`${volumeDirectory(image)}.lock`, 'w', 0o600);
+	const end = () => {
+		if (fd !== undefined) closeSync(fd);
+		fd = undefined;
+	};
+	for (let waitedMs = 0; waitedMs < SETTLING_MS_MAX; waitedMs += 50) {
+		if (tryLockExclusive(fd)) return end;
+		await delay(50);
+	}
+	end();
+	throw refused('image-in-use', `${image}: is being mounted by another process; wait until that is done`);
+}
 
 /**
  * Waits while a service on record for this image can neither be used nor be cleared away: it has not begun to answer, was

@@ -28,6 +28,19 @@ test('what stood on a service that was killed is cleared away by the next mount 
 	await eventually('the loop device is given up', () => dead.leftovers().length === 0);
 });
 
+test('of two mounts of one image at once the second is refused, and the first one works', async (t) => {
+	const volume = new TestVolume(t);
+	const other = join(volume.directory, 'other');
+	mkdirSync(other);
+	for (let round = 0; round < 4; round++) {
+		const mounts = [volume.mountpoint, other].map((mountpoint) => noonmark(['mount', volume.image, mountpoint]));
+		const codes = (await Promise.all(mounts)).map(({ code }) => code);
+		t.deepEqual(codes.sort(), [0, 4]);
+		t.is((await noonmark(['unmount', volume.image])).code, 0);
+		t.deepEqual(volume.leftovers(), []);
+	}
+});
+
 test('a mount of another image leaves it: who looks there gets an error, not an empty directory', async (t) => {
 	const dead = await killed(t);
 	const other = new TestVolume(t);
