@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
@@ -144,8 +144,21 @@ function firstTidings(child: ChildProcess, logPath: string): Promise<Tidings> {
 		child.once('message', resolve);
 		child.once('error', reject);
 		child.once('exit', (code, signal) => {
-			const lastLine = readFileSync(logPath, 'utf8').trimEnd().split('\n').at(-1);
-			reject(ioError('service-died', `the volume service ended (${signal ?? code}) before it was ready: ${lastLine}`));
+			const died = () =>
+				reject(
+					ioError(
+						'service-died',
+						`the volume service ended (${signal ?? code}) before it was ready: ${lastLine(logPath)}`,
+					),
+				);
+			// What it said last may come in after the news of its end.
+			if (child.connected) child.once('disconnect', died);
+			else died();
 		});
 	});
+}
+
+/** A service that ends in order takes its log away where that is empty. */
+function lastLine(logPath: string): string {
+	return existsSync(logPath) ? (readFileSync(logPath, 'utf8').trimEnd().split('\n').at(-1) ?? '') : 'it left no log';
 }

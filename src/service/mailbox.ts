@@ -27,6 +27,7 @@ export interface MailboxEnd {
 /** The main thread's end. */
 export class Mailbox<Order, News> {
 	readonly end: MailboxEnd;
+	readonly #onNews: (news: News) => void;
 	readonly #port: MessagePort;
 	readonly #pending: Int32Array;
 	readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -34,22 +35,28 @@ export class Mailbox<Order, News> {
 	#closed: NoonmarkError | undefined;
 
 	constructor(onNews: (news: News) => void) {
+		this.#onNews = onNews;
 		const { port1, port2 } = new MessageChannel();
 		this.#port = port1;
 		this.end = { port: port2, pending: new SharedArrayBuffer(4), wakeFd: eventfd() };
 		this.#pending = new Int32Array(this.end.pending);
-		port1.on('message', (message: FromThread) => {
-			if ('news' in message) return onNews(message.news as News);
-			const waiting = this.#waiting.get(message.answerTo);
-			this.#waiting.delete(message.answerTo);
-			if ('value' in message) waiting?.resolve(message.value);
-			else waiting?.reject(errorFromPlain(message.error));
-		});
+		port1.on('message', this.#receive);
 	}
 
 	get transferList(): TransferListItem[] {
 		return [this.end.port];
 	}
+
+	readonly #receive = (message: FromThread): void => {
+		if ('news' in message) {
+			this.#onNews(message.news as News);
+			return;
+		}
+		const waiting = this.#waiting.get(message.answerTo);
+		this.#waiting.delete(message.answerTo);
+		if ('value' in message) waiting?.resolve(message.value);
+		else waiting?.reject(errorFromPlain(message.error));
+	};
 
 	/** Has the order carried out between two requests of the session; resolves to the thread's answer. */
 	send<Answer>(order: Order): Promise<Answer> {
@@ -63,8 +70,11 @@ export class Mailbox<Order, News> {
 		});
 	}
 
-	/** The thread is gone: whoever waits for an answer, or asks from now on, is told so. */
+	/** The thread is gone: whoever waits for an answer, or asks from now on, is told so. What it said last is taken first. */
 	close(reason: string): void {
+		for (let last = receiveMessageOnPort(this.#port); last; last = receiveMessageOnPort(this.#port)) {
+			this.#receive(last.message as FromThread);
+		}
 		this.#closed = new NoonmarkError('io', 'thread-ended', reason);
 		for (const { reject } of this.#waiting.values()) reject(this.#closed);
 		this.#waiting.clear();
