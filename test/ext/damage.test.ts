@@ -8,7 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { makeImage, populateImage } from '../../images/populate.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { descriptorPlace } from '../../src/ext/group-descriptors.ts';
-import type { Inode } from '../../src/ext/inode.ts';
+import { type Inode, readInodeRecord } from '../../src/ext/inode.ts';
 import { groupDescriptorLayout, SUPERBLOCK_BYTE_OFFSET, superblockLayout } from '../../src/ext/layout.ts';
 import { DamagedImage } from '../helpers/damaged-image.ts';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -85,15 +85,13 @@ const isContained = test.macro(
 		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		const fs = ExtFileSystem.open(image);
 		const inode = inodeAt(fs, path);
-		const { inodesPerGroup, inodeSizeBytes, blockSizeBytes } = fs.superblock;
-		const group = Math.floor((inode.number - 1) / inodesPerGroup);
-		const inTable = ((inode.number - 1) % inodesPerGroup) * inodeSizeBytes;
-		const at = fs.groups.get(group).inodeTable * blockSizeBytes + inTable;
+		const { inodeSizeBytes, blockSizeBytes } = fs.superblock;
+		const { byteOffset } = readInodeRecord(fs.blocks, fs.groups, inode.number);
 		harm({
 			image,
 			fs,
 			inode,
-			patchInode: (change) => image.patch(at, inodeSizeBytes, change),
+			patchInode: (change) => image.patch(byteOffset, inodeSizeBytes, change),
 			patchBlock: (block, change) => image.patch(block * blockSizeBytes, blockSizeBytes, change),
 		});
 		const damaged = ExtFileSystem.open(image);

@@ -7,6 +7,7 @@ import { withKernelMount } from '../../images/kernel-mount.ts';
 import { makeImage } from '../../images/populate.ts';
 import { NAME_AT } from '../../src/ext/directory-entry.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
+import { readInodeRecord } from '../../src/ext/inode.ts';
 import { directoryEntryLayout, FLAG_CASEFOLD, FLAG_INDEX, superblockLayout } from '../../src/ext/layout.ts';
 import { DamagedImage } from '../helpers/damaged-image.ts';
 import { Random } from '../helpers/random.ts';
@@ -43,8 +44,8 @@ it('encrypted and case folding: names have the hashes that are stored behind the
 		const { incompat } = superblockLayout.decode(bytes);
 		superblockLayout.encode({ incompat: incompat | INCOMPAT_CASEFOLD, encoding: 1 }, bytes);
 	});
-	const inodeAtByte = before.groups.get(0).inodeTable * blockSizeBytes + (directory.number - 1) * inodeSizeBytes;
-	image.patch(inodeAtByte, inodeSizeBytes, (record) => {
+	const { byteOffset } = readInodeRecord(before.blocks, before.groups, directory.number);
+	image.patch(byteOffset, inodeSizeBytes, (record) => {
 		record.writeUInt32LE(((record.readUInt32LE(FLAGS_AT) | FLAG_CASEFOLD) & ~FLAG_INDEX) >>> 0, FLAGS_AT);
 	});
 	const { block } = before.files.runAt(directory, 0);

@@ -42,10 +42,15 @@ export interface PlacedBlock {
 const NEEDS_RECOVERY = 0x4;
 const { JOURNAL_MAGIC, JOURNAL_INCOMPAT } = layout;
 
+/** Where the journal in a volume is, as debugfs says: its blocks in their order, and those that map them. */
+export async function journalBlocksOf(image: string): Promise<number[]> {
+	const listed = (await runOk('debugfs', ['-R', 'blocks <8>', image])).toString();
+	return listed.trim().split(/\s+/).map(Number);
+}
+
 /** Returns the blocks in the order of the log. */
 export async function writeJournal(image: string, format: JournalFormat, log: Log): Promise<PlacedBlock[]> {
-	const listed = (await runOk('debugfs', ['-R', 'blocks <8>', image])).toString();
-	const journalBlocks = listed.trim().split(/\s+/).map(Number);
+	const journalBlocks = await journalBlocksOf(image);
 	return editImage(image, (editor) => new JournalWriter(editor, format, journalBlocks).write(log));
 }
 

@@ -3,7 +3,7 @@ import { crc32c } from '../../../src/bytes/crc32c.ts';
 import { NoonmarkError } from '../../../src/errors.ts';
 import { visitBlockMap } from '../../../src/ext/block-map.ts';
 import { ExtFileSystem, ROOT_INODE } from '../../../src/ext/filesystem.ts';
-import { type Inode, isDirectory, isRegular, readInode } from '../../../src/ext/inode.ts';
+import { type Inode, isDirectory, isRegular, readInode, readInodeRecord } from '../../../src/ext/inode.ts';
 import { JOURNAL_MAGIC, journalSuperblockLayout } from '../../../src/ext/journal-layout.ts';
 import { FLAG_EXTENTS, FLAG_INLINE_DATA } from '../../../src/ext/layout.ts';
 import { DamagedImage } from '../../helpers/damaged-image.ts';
@@ -48,7 +48,7 @@ export function makeTarget(sound: Buffer): Target {
 		seen.add(number);
 		try {
 			const inode = fs.readInode(number);
-			inodes.push({ number, byteOffset: inodeOffset(fs, number) });
+			inodes.push({ number, byteOffset: readInodeRecord(fs.blocks, fs.groups, number).byteOffset });
 			addBlocks(fs, inode, blocks);
 			if (isDirectory(inode)) fs.readDirectory(inode, 0, (_, child) => queue.push(child) > 0);
 		} catch (error) {
@@ -57,12 +57,6 @@ export function makeTarget(sound: Buffer): Target {
 		}
 	}
 	return { image, fs, inodes, blocks, journal: makeJournalTarget(fs, sound) };
-}
-
-function inodeOffset(fs: ExtFileSystem, number: number): number {
-	const { inodesPerGroup, inodeSizeBytes, blockSizeBytes } = fs.superblock;
-	const group = Math.floor((number - 1) / inodesPerGroup);
-	return fs.groups.get(group).inodeTable * blockSizeBytes + ((number - 1) % inodesPerGroup) * inodeSizeBytes;
 }
 
 function addBlocks(fs: ExtFileSystem, owner: Inode, blocks: MetadataBlock[]): void {
