@@ -7,12 +7,13 @@ import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
 import { type JournalState, journalState } from '../../src/ext/journal.ts';
 import { blockHeaderLayout, revokeHeaderLayout, TAG_SAME_UUID } from '../../src/ext/journal-layout.ts';
+import { groupDescriptorLayout, superblockLayout } from '../../src/ext/layout.ts';
 import { uncleanWithExternalJournal } from '../helpers/external-journal.ts';
 import { journalBlocksOf, type Log, writeJournal } from '../helpers/journal-writer.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
-import { treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
+import { statfsOfDirectory, treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
 const it = canMount && programs('mke2fs', 'debugfs', 'losetup') ? test : test.skip;
 const FORMAT = { checksum: 'v3', has64bit: true, hasAsyncCommit: false } as const;
@@ -90,6 +91,25 @@ it('a revoke block that says it is longer than a block', async (t) => {
 	writeFileSync(image, bytes);
 	t.like(stateOf(t, image), { kind: 'damaged', error: { code: 'journal-revoke' } });
 	await t.throwsAsync(withKernelMount(image, 'ro', async () => {}));
+});
+
+it('a superblock and descriptors that are in the log are those that count', async (t) => {
+	const mkfs = ['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1', '-O', '^metadata_csum'];
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, mkfs);
+	const bytes = readFileSync(image);
+	const logged = (number: number) => Buffer.from(bytes.subarray(number * BLOCK_BYTES, (number + 1) * BLOCK_BYTES));
+	const [superblock, descriptors] = [logged(1), logged(2)];
+	superblockLayout.encode({ reservedBlocksLow: 100 }, superblock);
+	groupDescriptorLayout.encode({ freeClustersLow: 1000 }, descriptors);
+	const writes = [
+		{ block: 1, content: superblock },
+		{ block: 2, content: descriptors },
+	];
+	await writeJournal(image, OLD_FORMAT, { sequence: 7, transactions: [{ ...transaction(), writes }] });
+	const device = openDevice(t, image);
+	const [shown, onDisk] = [true, false].map((replayJournal) => ExtFileSystem.open(device, { replayJournal }).statfs());
+	t.true(shown!.freeBlocks < onDisk!.freeBlocks && shown!.availableBlocks < onDisk!.availableBlocks);
+	t.deepEqual(shown, await withKernelMount(image, 'noatime', statfsOfDirectory));
 });
 
 it('a journal on another device is replayed where it is given, and refused by name where it is not', async (t) => {
