@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { resolve, sep } from 'node:path';
 import { getSystemErrorName } from 'node:util';
+import { FALLOC_FL_KEEP_SIZE } from '../../src/system/libc.ts';
 
 export type FileCall =
 	| { readonly kind: 'open'; readonly path: string; readonly flags: number }
@@ -21,6 +22,8 @@ export type FileCall =
 			readonly at: number;
 			readonly lengthBytes: number;
 	  }
+	/** Room for content that is to come; nothing that is read changes. */
+	| { readonly kind: 'reserve'; readonly path: string; readonly fd: number; readonly lengthBytes: number }
 	| { readonly kind: 'sync'; readonly path: string; readonly fd: number; readonly dataOnly: boolean }
 	| { readonly kind: 'syncDirectory'; readonly path: string }
 	| { readonly kind: 'rename'; readonly path: string; readonly to: string }
@@ -196,7 +199,8 @@ function watchedFallocate(native: Fallocate, errno: (value?: number) => number):
 			return 0;
 		};
 		try {
-			return around({ kind: 'zero', path: file.path, fd, at, lengthBytes }, action);
+			const isReserve = mode === FALLOC_FL_KEEP_SIZE;
+			return around({ kind: isReserve ? 'reserve' : 'zero', path: file.path, fd, at, lengthBytes }, action);
 		} catch (error) {
 			errno((error as NodeJS.ErrnoException).errno!);
 			return -1;
