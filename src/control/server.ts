@@ -24,6 +24,7 @@ export const GREETING = '\n';
 export function serveControl(socketPath: string, answer: Answer): Promise<Server> {
 	const server = createServer((socket) => {
 		const gone = new AbortController();
+		socket.unref(); // a client that stays connected does not keep a service whose work is done
 		socket.on('error', (error) => log('connection: %s', messageOf(error)));
 		socket.on('close', () => gone.abort());
 		socket.write(GREETING);

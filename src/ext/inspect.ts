@@ -74,8 +74,8 @@ export interface FileSystemReport {
 }
 
 /**
- * Describes the file system on a device; `journalDevice` holds its journal, where that is not in it. Errors: `unsupported` (`not-ext`) where there is none, `io`; whatever else is
- * wrong is told in the report.
+ * Describes the file system on a device; `journalDevice` holds its journal, where that is not in it. Errors: `unsupported`
+ * (`not-ext`) where there is none, `io`; whatever else is wrong is told in the report.
  */
 export function inspectFileSystem(
 	device: BlockDevice,

@@ -23,6 +23,7 @@ import { messageOf, missing, refused } from '../errors.ts';
 import { checkTransport, type Transport } from '../fuse/transport.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { eventsPath } from './event-log.ts';
+import { isStorage } from './find-storage.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
 import { isAlive, registeredVolumes, type VolumePaths } from './runtime-directory.ts';
@@ -90,7 +91,7 @@ export function planMount(request: MountRequest): MountPlan {
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);
-		if (request.storage !== undefined && !existsSync(join(storage, 'catalog')))
+		if (request.storage !== undefined && !isStorage(storage))
 			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
 		return { paths, made: [], ...options };
 	}

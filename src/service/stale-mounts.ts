@@ -1,4 +1,4 @@
-import { unmount } from '../fuse/mount.ts';
+import { TYPE, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
@@ -48,8 +48,7 @@ async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 		await runTool('umount', ['--lazy', mountPoint]);
 	}
 	for (const mountPoint of [volume.live, volume.mountpoint]) {
-		while (mountPoint !== null && findMount(mountPoint)?.type === 'fuse.noonmark')
-			unmount(mountPoint, { detach: true });
+		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
 	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
 	unregister(directory);
