@@ -1,18 +1,33 @@
 /**
  * The catalog of a diff area: which shadow copies it holds. A small JSON file, always written whole: to a new file,
  * made durable, renamed over the old one, and the directory made durable. There are two of them with the same content,
- * `catalog` and `catalog.backup`; the second is read where the first is damaged or missing.
+ * `catalog` and `catalog.backup`; the second is read where the first is damaged or missing. The new files are there
+ * already, with room reserved for their content: on a full disk, too, it can be put on record that a copy is gone.
  *
  *     { "magic": "noonmark-diff-area", "version": 1, "crc32": <of the JSON text of body>, "body": { … } }
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+	closeSync,
+	constants,
+	fsyncSync,
+	ftruncateSync,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	writeSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { corrupt, ioError, messageOf, NoonmarkError, unsupported } from '../errors.ts';
+import { FALLOC_FL_KEEP_SIZE, fallocate } from '../system/libc.ts';
 import { PAGE_BYTES } from './segment.ts';
 
 const MAGIC = 'noonmark-diff-area';
 const VERSION = 1;
+/** The next catalog may be longer than this one: by some copies, or by what is wrong with each of them. */
+const reserveFor = (lengthBytes: number) => 2 * lengthBytes + 16384;
+
 /** The files of a storage that tell of its copies: one is enough. */
 export const CATALOG_NAMES = ['catalog', 'catalog.backup'] as const;
 
@@ -153,25 +168,44 @@ function isListOfEpochs(value: unknown): value is Fields[] {
 /** Errors: io `catalog-unwritable`; one of the two may have been written then. */
 export function writeCatalog(directory: string, body: StoredCatalog): void {
 	const text = `${JSON.stringify({ magic: MAGIC, version: VERSION, crc32: crc32(JSON.stringify(body)), body })}\n`;
+	const bytes = Buffer.from(text);
+	const paths = CATALOG_NAMES.map((name) => join(directory, name));
 	try {
-		for (const name of CATALOG_NAMES) writeDurably(join(directory, name), text);
+		for (const path of paths) writeDurably(path, bytes);
 		syncDirectory(directory);
 	} catch (error) {
 		throw ioError('catalog-unwritable', `${directory}: its catalog cannot be written: ${messageOf(error)}`, error);
+	} finally {
+		for (const path of paths) reserveNext(path, reserveFor(bytes.length));
 	}
 }
 
-/** All but the name is durable. */
-function writeDurably(path: string, text: string): void {
-	const fd = openSync(`${path}.new`, 'w', 0o600);
+/** Writes a file into the room that was reserved for it. All but the name is durable. */
+function writeDurably(path: string, bytes: Buffer): void {
+	const fd = openSync(newFor(path), constants.O_WRONLY | constants.O_CREAT, 0o600);
 	try {
-		writeFileSync(fd, text);
+		for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done);
+		ftruncateSync(fd, bytes.length);
 		fsyncSync(fd);
 	} finally {
 		closeSync(fd);
 	}
-	renameSync(`${path}.new`, path);
+	renameSync(newFor(path), path);
 }
+
+/** Reserves room for the file that is written next; where that fails, the room is looked for when it is needed. */
+function reserveNext(path: string, lengthBytes: number): void {
+	try {
+		const fd = openSync(newFor(path), constants.O_WRONLY | constants.O_CREAT, 0o600);
+		try {
+			fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, lengthBytes);
+		} finally {
+			closeSync(fd);
+		}
+	} catch {}
+}
+
+const newFor = (path: string) => `${path}.new`;
 
 /** Makes a directory, and those above it that are missing; durable, by name too. */
 export function makeDirectory(directory: string): void {

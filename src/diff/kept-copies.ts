@@ -8,7 +8,7 @@ import type { DiffAreaEvent, DiffAreaOptions, NoRoom } from './diff-area-types.t
 import type { NeededMap } from './needed-map.ts';
 import type { PreservedChunks } from './preserved-chunks.ts';
 import type { SegmentStore } from './segment-store.ts';
-import { faultNameOf, isNoSpace, lostBeforeFinished } from './storage-errors.ts';
+import { faultNameOf, lostBeforeFinished } from './storage-errors.ts';
 
 /** What the copies are of, and where they are. */
 export type KeptLayout = Pick<CatalogBody, 'volumeId' | 'volumeSizeBytes' | 'chunkSizeBytes'> & {
@@ -125,19 +125,14 @@ export class KeptCopies {
 		}
 	}
 
-	/** Deletes a copy on request. Errors: io `catalog-unwritable`; it is there as before then, unless it was the oldest. */
+	/** Deletes a copy on request. Errors: io `catalog-unwritable`: the copy stays, for it may come back. */
 	delete(copy: CatalogCopy): void {
-		try {
-			this.record(
-				null,
-				this.#copies.filter((other) => other !== copy),
-			);
-		} catch (error) {
-			// On a full disk the segments of the oldest copy make the room. Those of another one are read by older ones.
-			if (copy !== this.#copies[0] || !isNoSpace((error as Error).cause)) throw error;
-		}
+		this.record(
+			null,
+			this.#copies.filter((other) => other !== copy),
+		);
 		this.#forget([copy]);
-		this.#recordLoss();
+		this.removeUnread();
 	}
 
 	/** Deletes the oldest copy to make room. */
@@ -145,19 +140,19 @@ export class KeptCopies {
 		const copy = this.#copies[0]!;
 		this.#events.push({ kind: 'copy-evicted', copy, reason });
 		this.#forget([copy]);
-		this.#tryRecordLoss();
+		this.#recordLoss();
 	}
 
 	/** Gives all copies up: old content could not be kept. */
 	loseAll(fault: string, error: unknown): void {
 		this.#events.push({ kind: 'copies-lost', copies: this.#copies, fault, faultName: faultNameOf(error) });
 		this.#forget(this.#copies);
-		this.#tryRecordLoss();
+		this.#recordLoss();
 	}
 
 	noteVolumeStates(states: readonly string[]): void {
 		this.#volumeStates = states;
-		if (this.#copies.length > 0) this.#tryRecordLoss();
+		if (this.#copies.length > 0) this.#recordLoss();
 	}
 
 	#forget(copies: readonly CatalogCopy[]): void {
@@ -173,35 +168,26 @@ export class KeptCopies {
 	}
 
 	/**
-	 * Puts on record that copies are gone, then removes what no copy reads any more. On a full disk that goes first, to
-	 * make the room for it. What the storage does not take is left to `onUnrecordedLoss`. Errors: io `catalog-unwritable`.
+	 * Puts on record that copies are gone, then removes what no copy reads any more. It is on the path of a live write,
+	 * which must not fail: what the storage does not take is left to `onUnrecordedLoss`, and tried again where the segments
+	 * were.
 	 */
 	#recordLoss(): void {
-		try {
-			this.record(null);
-			this.removeUnread();
-		} catch {
-			this.removeUnread();
-			this.#recordHereOrElsewhere();
-		}
-	}
-
-	#recordHereOrElsewhere(): void {
-		try {
-			this.record(null);
-		} catch (error) {
+		if (this.#errorOfRecord() !== undefined) {
 			this.#unrecordedLossBefore = this.#copies[0]?.epoch ?? this.#in.chunks.epochs.nextEpoch;
 			this.#onUnrecordedLoss(this.#unrecordedLossBefore);
-			throw error;
 		}
+		this.removeUnread();
+		const error = this.#isRecorded ? undefined : this.#errorOfRecord();
+		if (error !== undefined) this.noteUnwritable(error);
 	}
 
-	/** For the path of a live write, which must not fail. */
-	#tryRecordLoss(): void {
+	#errorOfRecord(): unknown {
 		try {
-			this.#recordLoss();
+			this.record(null);
+			return undefined;
 		} catch (error) {
-			this.noteUnwritable(error);
+			return error;
 		}
 	}
 

@@ -3,7 +3,7 @@
  * parts aligned to 4 KiB pages, little-endian.
  *
  *     page 0              segment header
- *     then, repeated:     record header (one page: up to 508 entries), then the content of its data entries
+ *     then, repeated:     record header (one page: up to 507 entries), then the content of its data entries
  *
  * A record lists its data entries first, then its zero entries: chunks that held nothing but zeros, which store no
  * content. The last chunk of a volume is padded with zeros to the chunk size.

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
 import { closeAll, type FileCall, interpose, systemError } from '../torture/file-calls.ts';
-import { Rig } from './rig.ts';
+import { Rig, type RigOptions } from './rig.ts';
 
 const SIZE_BYTES = 1_000_000;
 const DELAY_MS = 20;
@@ -74,57 +74,91 @@ test.serial('a segment that is slow to flush fails nothing', (t) => {
 	t.deepEqual(rig.events, []);
 });
 
-/** A rig whose catalog meets a full disk from now on, where `isFull()`. */
-function rigOnFullDisk(t: ExecutionContext, seed: number, isFull: () => boolean, onUnrecordedLoss = (_: number) => {}) {
-	const rig = new Rig(t, { seed, sizeBytes: SIZE_BYTES, onUnrecordedLoss });
+/** A rig with two copies; while `isFailing()`, its catalog cannot be written, nor room be reserved for it. */
+function rigWithoutCatalog(
+	t: ExecutionContext,
+	options: Omit<RigOptions, 'sizeBytes'>,
+	faultName: 'ENOSPC' | 'EIO',
+	isFailing: (call: FileCall) => boolean,
+): Rig {
+	const rig = new Rig(t, { sizeBytes: SIZE_BYTES, ...options });
 	t.teardown(() => {
 		closeAll();
 		interpose(rig.directory, undefined);
 	});
+	rig.create();
+	rig.write(0, rig.random.bytes(100_000));
+	rig.create();
 	interpose(rig.directory, (call, perform) => {
-		if (isFull() && call.kind === 'write' && call.path.includes('catalog'))
-			throw systemError('write', constants.errno.ENOSPC);
+		if (isFailing(call) && call.path.includes('catalog') && call.kind !== 'read')
+			throw systemError(call.kind, constants.errno[faultName]);
 		return perform();
 	});
 	return rig;
 }
 
-test.serial('a deletion that the full disk does not take note of leaves the copy as it is', (t) => {
-	let isFull = false;
-	const rig = rigOnFullDisk(t, 30, () => isFull);
-	rig.create();
-	rig.diffArea.needed.learn([1], new Uint8Array(8));
-	rig.used.set(1, new Set());
-	rig.create();
-	isFull = true;
-	t.throws(() => rig.diffArea.delete(2), { code: 'catalog-unwritable' });
-	rig.write(0, rig.random.bytes(300_000));
+for (const faultName of ['ENOSPC', 'EIO'] as const) {
+	for (const epoch of [1, 2]) {
+		test.serial(`${faultName} of the catalog: copy ${epoch} is not deleted, and stays exact`, (t) => {
+			let isFailing = false;
+			const rig = rigWithoutCatalog(t, { seed: 30 }, faultName, () => isFailing);
+			isFailing = true;
+			t.throws(() => rig.delete(epoch), { code: 'catalog-unwritable' });
+			rig.write(50_000, rig.random.bytes(300_000));
+			rig.liveVolume.flush();
+			isFailing = false;
+			rig.crash();
+			t.deepEqual(rig.differences(), []);
+			rig.delete(epoch);
+			rig.crash();
+			t.deepEqual(rig.differences(), []);
+			t.deepEqual(rig.events, []);
+		});
+	}
+}
+
+test.serial('where the oldest copy goes to make room, but the catalog takes no note, it is noted elsewhere', (t) => {
+	let isFailing = false;
+	const noted: number[] = [];
+	const onUnrecordedLoss = (lostBefore: number) => noted.push(lostBefore);
+	const options = { seed: 31, maximumBytes: 450_000, onUnrecordedLoss };
+	const rig = rigWithoutCatalog(t, options, 'ENOSPC', () => isFailing);
+	isFailing = true;
+	rig.write(0, rig.random.bytes(400_000));
 	rig.liveVolume.flush();
-	isFull = false;
+	rig.noteEvents();
+	t.deepEqual(
+		rig.events.map(({ kind }) => kind),
+		['copy-evicted', 'storage-unwritable'],
+	);
+	t.deepEqual(noted, [2]);
+	t.is(rig.diffArea.unrecordedLossBefore, 2);
+	isFailing = false;
+	rig.options = { ...rig.options, lostBefore: 2 };
 	rig.crash();
+	t.deepEqual([...rig.copies.keys()], [2]);
 	t.deepEqual(rig.differences(), []);
 });
 
-test.serial('where the oldest copy goes to make room, but there is none for the note, it is noted elsewhere', (t) => {
-	let isFull = false;
-	const noted: number[] = [];
-	const rig = rigOnFullDisk(
-		t,
-		31,
-		() => isFull,
-		(lostBefore) => noted.push(lostBefore),
-	);
-	rig.create();
-	rig.write(0, rig.random.bytes(100_000));
-	rig.create();
-	isFull = true;
-	t.throws(() => rig.diffArea.delete(1), { code: 'catalog-unwritable' });
-	t.deepEqual(noted, [2]);
-	t.is(rig.diffArea.unrecordedLossBefore, 2);
-	isFull = false;
-	rig.copies.delete(1);
-	rig.write(50_000, rig.random.bytes(100_000));
-	rig.options = { ...rig.options, lostBefore: 2 };
-	rig.crash();
-	t.deepEqual(rig.differences(), []);
-});
+test.serial(
+	'where the segments of the oldest copy make the room for the note that it is gone, it is on record',
+	(t) => {
+		let isFull = false;
+		const rig = rigWithoutCatalog(t, { seed: 32, maximumBytes: 450_000 }, 'ENOSPC', (call) => {
+			if (call.kind === 'unlink' && call.path.endsWith('.segment')) isFull = false;
+			return isFull;
+		});
+		isFull = true;
+		rig.write(0, rig.random.bytes(400_000));
+		rig.liveVolume.flush();
+		t.false(isFull);
+		t.is(rig.diffArea.unrecordedLossBefore, 0);
+		rig.crash();
+		t.deepEqual(
+			rig.events.map(({ kind }) => kind),
+			['copy-evicted'],
+		);
+		t.deepEqual([...rig.copies.keys()], [2]);
+		t.deepEqual(rig.differences(), []);
+	},
+);

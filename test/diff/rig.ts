@@ -14,6 +14,8 @@ import { scratchDirectory } from '../torture/scratch.ts';
 export interface RigOptions {
 	readonly seed: number;
 	readonly sizeBytes: number;
+	/** Where the diff area is. Default: beside the image. */
+	readonly storage?: string;
 	/** Default: unbounded; undefined: what was kept. */
 	readonly maximumBytes?: number | undefined;
 	readonly policy?: StoragePolicy;
@@ -58,7 +60,7 @@ export class Rig {
 	open(): void {
 		this.volume = FileDevice.open(this.image, 'write');
 		this.diffArea = DiffArea.open({
-			directory: `${this.image}.noonmark`,
+			directory: this.options.storage ?? `${this.image}.noonmark`,
 			volumeSizeBytes: this.sizeBytes,
 			volumeStamp: 'today',
 			maximumBytes: 'maximumBytes' in this.options ? this.options.maximumBytes : null,

@@ -61,7 +61,7 @@ test('each step is taken on all volumes before the next one', async (t) => {
 	);
 });
 
-for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'finish']) {
+for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'thaw', 'finish']) {
 	test(`a failure of ${failing} on one volume aborts the set on all, and thaws whoever was told to freeze`, async (t) => {
 		const calls: string[] = [];
 		const fail = () => Promise.reject(new Error('no'));
@@ -85,6 +85,17 @@ test('a second creation is refused while one is in progress', async (t) => {
 	const first = coordinator.create([recordedVolume('a', [], { freeze: () => delay(50) })]);
 	await t.throwsAsync(coordinator.create([recordedVolume('b', [])]), { code: 'creation-in-progress' });
 	await first;
+});
+
+test('what cannot be thawed fails the set, and is named', async (t) => {
+	const calls: string[] = [];
+	const thaw = () => Promise.reject(new Error('Invalid argument'));
+	await t.throwsAsync(new Coordinator().create([recordedVolume('a', calls), recordedVolume('b', calls, { thaw })]), {
+		code: 'thaw-failed',
+		message: 'writer of b could not be thawed: Invalid argument',
+	});
+	t.true(calls.includes('a thaw'));
+	t.false(calls.includes('a finish') || calls.includes('b finish'));
 });
 
 test('a hold that ended by itself fails the set', async (t) => {

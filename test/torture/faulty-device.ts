@@ -83,6 +83,7 @@ const halfInSectors = (at: number, lengthBytes: number) =>
 
 const needsRoom = (call: FileCall) =>
 	call.kind === 'write' ||
+	call.kind === 'reserve' ||
 	call.kind === 'mkdir' ||
 	(call.kind === 'open' && (call.flags & real.constants.O_CREAT) !== 0);
 

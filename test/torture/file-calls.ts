@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { resolve, sep } from 'node:path';
 import { getSystemErrorName } from 'node:util';
+import { FALLOC_FL_KEEP_SIZE } from '../../src/system/libc.ts';
 
 export type FileCall =
 	| { readonly kind: 'open'; readonly path: string; readonly flags: number }
@@ -21,6 +22,8 @@ export type FileCall =
 			readonly at: number;
 			readonly lengthBytes: number;
 	  }
+	/** Room for content that is to come; nothing that is read changes. */
+	| { readonly kind: 'reserve'; readonly path: string; readonly fd: number; readonly lengthBytes: number }
 	| { readonly kind: 'sync'; readonly path: string; readonly fd: number; readonly dataOnly: boolean }
 	| { readonly kind: 'syncDirectory'; readonly path: string }
 	| { readonly kind: 'rename'; readonly path: string; readonly to: string }
@@ -40,7 +43,7 @@ interface OpenFile {
 /** The functions as Node made them, for interposers. */
 export const real = { ...fs };
 
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND } = fs.constants;
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_DIRECT } = fs.constants;
 const FLAGS: Record<string, number> = {
 	r: O_RDONLY,
 	'r+': O_RDWR,
@@ -102,7 +105,10 @@ const replacements = {
 	openSync(path: string, flags: string | number = 'r', mode?: number): number {
 		if (!isWatched(path)) return real.openSync(path, flags, mode);
 		const numeric = typeof flags === 'string' ? FLAGS[flags]! : flags;
-		const fd = around({ kind: 'open', path: resolve(path), flags: numeric }, () => real.openSync(path, flags, mode));
+		// What is written here is a copy, whose memory is not aligned for direct I/O.
+		const fd = around({ kind: 'open', path: resolve(path), flags: numeric }, () =>
+			real.openSync(path, numeric & ~O_DIRECT, mode),
+		);
 		openFiles.set(fd, { path: resolve(path), isDirectory: real.fstatSync(fd).isDirectory(), position: 0 });
 		return fd;
 	},
@@ -198,7 +204,8 @@ function watchedFallocate(native: Fallocate, errno: (value?: number) => number):
 			return 0;
 		};
 		try {
-			return around({ kind: 'zero', path: file.path, fd, at, lengthBytes }, action);
+			const isReserve = mode === FALLOC_FL_KEEP_SIZE;
+			return around({ kind: isReserve ? 'reserve' : 'zero', path: file.path, fd, at, lengthBytes }, action);
 		} catch (error) {
 			errno((error as NodeJS.ErrnoException).errno!);
 			return -1;

@@ -71,6 +71,7 @@ export class Recorder {
 	#record(call: FileCall, existed: boolean, result: unknown): void {
 		switch (call.kind) {
 			case 'read':
+			case 'reserve':
 				return;
 			case 'open':
 				this.#recordOpen(call, existed, result as number);
