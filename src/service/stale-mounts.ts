@@ -2,7 +2,15 @@ import { TYPE, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
-import { isAlive, placesOf, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
+import {
+	findKilledVolume,
+	isAlive,
+	placesOf,
+	type RegisteredVolume,
+	registeredVolumes,
+	turnToMount,
+	unregister,
+} from './runtime-directory.ts';
 
 /**
  * Clears away what services that were killed left in these places (images, mount points, …): their mounts, which answer
@@ -13,6 +21,20 @@ export async function cleanUpStaleMounts(places: readonly string[]): Promise<voi
 	for (const registered of registeredVolumes()) {
 		const isInTheWay = placesOf(registered.volume).some((place) => places.includes(place));
 		if (isInTheWay && !isAlive(registered)) await cleanUp(registered);
+	}
+}
+
+/** Clears away what the killed service of a volume left, and returns what it was; undefined where there is none. */
+export async function cleanUpKilled(target: string): Promise<RegisteredVolume | undefined> {
+	const image = findKilledVolume(target)?.volume.image;
+	if (image === undefined) return undefined;
+	const endTurn = await turnToMount(image);
+	try {
+		const killed = findKilledVolume(target); // a mount may have cleared it away meanwhile
+		if (killed) await cleanUp(killed);
+		return killed;
+	} finally {
+		endTurn();
 	}
 }
 

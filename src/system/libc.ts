@@ -286,3 +286,9 @@ export function setNonBlocking(fd: number): void {
 	const flags = check('fcntl', cFcntl(fd, F_GETFL, 0));
 	check('fcntl', cFcntl(fd, F_SETFL, flags | fsConstants.O_NONBLOCK));
 }
+
+/** Takes O_DIRECT from an open file. */
+export function endDirectIo(fd: number): void {
+	const flags = check('fcntl', cFcntl(fd, F_GETFL, 0));
+	check('fcntl', cFcntl(fd, F_SETFL, flags & ~fsConstants.O_DIRECT));
+}

@@ -13,7 +13,7 @@ export async function forEachStoredCopy(
 	use: (copy: ShadowCopy) => Promise<void>,
 ): Promise<void> {
 	const volume = FileDevice.open(image, 'read');
-	const options = { directory: storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: volumeStamp(image) };
+	const options = { directory: storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: volumeStamp(volume.fd) };
 	const stored = readStoredCopies(options)!;
 	const reader = new DiffAreaReader(stored.share);
 	try {

@@ -130,7 +130,7 @@ export class Workload {
 		try {
 			this.#flush();
 			this.action = 'close';
-			durableVolumeStamp(imageIn(this.#directory));
+			durableVolumeStamp(this.volume.fd);
 			this.#notebook.keepMark(this.diffArea);
 			this.diffArea.close(this.#notebook.stamp());
 		} finally {
