@@ -126,7 +126,12 @@ test('SIGTERM lets whoever still writes to the data finish', async (t) => {
 	await volume.mount();
 	const pid = await volume.pid();
 	const script = 'exec 3> file; read line; echo finished >&3';
-	const writer = spawn('bash', ['-c', script], { cwd: volume.data, stdio: ['pipe', 'ignore', 'ignore'] });
+	const writer = spawn('bash', ['-c', script], {
+		cwd: volume.data,
+		stdio: ['pipe', 'ignore', 'ignore'],
+		timeout: 60_000,
+		killSignal: 'SIGKILL',
+	});
 	t.teardown(() => writer.kill('SIGKILL'));
 	await eventually(
 		'the writer has its file',
@@ -149,7 +154,11 @@ test('the second SIGTERM waits for nobody: what was written is kept, who still u
 	const copy = await volume.create();
 	const pid = await volume.pid();
 	const script = 'exec 3> "$1/file"; echo written >&3; cd "$2"; echo ready; read line; echo more >&3; ls; read line';
-	const user = spawn('bash', ['-c', script, 'bash', volume.data, copy.path], { stdio: 'pipe', timeout: 60_000 });
+	const user = spawn('bash', ['-c', script, 'bash', volume.data, copy.path], {
+		stdio: 'pipe',
+		timeout: 60_000,
+		killSignal: 'SIGKILL',
+	});
 	t.teardown(() => user.kill('SIGKILL'));
 	const closed = once(user, 'close');
 	const saying = createInterface({ input: user.stdout })[Symbol.asyncIterator]();
