@@ -1,6 +1,9 @@
 import type { BlockDevice } from './device.ts';
 import type { LineCache } from './line-cache.ts';
 
+/** As much as the kernel's ext4 reads of an inode table at once. */
+const WINDOW_BYTES = 1 << 17;
+
 /**
  * A cache of aligned lines over a device whose content cannot change. A miss reads a whole line, so that what lies
  * together (an inode table, a directory's blocks) costs one read. The lines are kept in a cache that other devices may
@@ -12,6 +15,8 @@ export class CachedDevice implements BlockDevice {
 	readonly #lineBytes: number;
 	readonly #cache: LineCache;
 	readonly #number: number;
+	/** Made where it is needed: many devices are opened for a moment only. */
+	#window: Buffer | undefined;
 	#lastLine = -1;
 	#lastBytes: Buffer = Buffer.alloc(0);
 
@@ -47,9 +52,33 @@ export class CachedDevice implements BlockDevice {
 		return line.subarray(inLine, inLine + lengthBytes);
 	}
 
+	/** As `view`, for who goes on with what lies around: where it is not kept, WINDOW_BYTES are read at once. */
+	viewOfMany(byteOffset: number, lengthBytes: number): Buffer {
+		const line = Math.floor(byteOffset / this.#lineBytes);
+		if (line !== this.#lastLine && !this.#cache.has(this.#number, line)) this.#readWindow(byteOffset);
+		return this.view(byteOffset, lengthBytes);
+	}
+
 	/** Drops the lines, for good: it must not be used after this. The source is not closed: it belongs to who made it. */
 	close(): void {
 		this.#cache.leave(this.#number);
+	}
+
+	/** An error is nobody's who did not ask for the very bytes: who does is told. */
+	#readWindow(byteOffset: number): void {
+		const start = byteOffset - (byteOffset % WINDOW_BYTES);
+		this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
+		const bytes = this.#window.subarray(0, Math.min(WINDOW_BYTES, this.sizeBytes - start));
+		try {
+			this.#source.read(start, bytes);
+		} catch {
+			return;
+		}
+		for (let done = 0; done < bytes.length; done += this.#lineBytes) {
+			const line = Buffer.allocUnsafeSlow(Math.min(this.#lineBytes, bytes.length - done));
+			bytes.copy(line, 0, done);
+			this.#cache.set(this.#number, (start + done) / this.#lineBytes, line);
+		}
 	}
 
 	#line(index: number): Buffer {

@@ -34,6 +34,10 @@ export class LineCache {
 		this.#freeNumbers.push(device);
 	}
 
+	has(device: number, line: number): boolean {
+		return this.#lines.has(device * LINES_OF_A_DEVICE + line);
+	}
+
 	get(device: number, line: number): Buffer | undefined {
 		return this.#lines.get(device * LINES_OF_A_DEVICE + line);
 	}

@@ -73,12 +73,12 @@ export class ExtFileSystem {
 		return this.#statfs;
 	}
 
-	/** An inode that a path can lead to. */
-	readInode(inodeNumber: number): Inode {
+	/** An inode that a path can lead to. `isOneOfMany`: so do other paths to others near it, which will be asked for. */
+	readInode(inodeNumber: number, isOneOfMany = false): Inode {
 		if (inodeNumber < this.superblock.firstInode && inodeNumber !== ROOT_INODE) {
 			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
 		}
-		const inode = readInode(this.blocks, this.groups, inodeNumber);
+		const inode = readInode(this.blocks, this.groups, inodeNumber, isOneOfMany);
 		if (inode.linkCount === 0) throw corrupt('deleted-inode', `inode ${inodeNumber}: has no links, it is deleted`);
 		return isEncryptedLink(inode) ? this.#withShownSize(inode) : inode;
 	}

@@ -154,11 +154,11 @@ export const isEncryptedLink = (inode: Inode) =>
 export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFREG;
 
 /**
- * Reads any inode, the reserved ones too.
+ * Reads any inode, the reserved ones too. `isOneOfMany`: others near it will be wanted.
  * Errors: `corrupt` for a number that the volume does not have, a wrong checksum, a deleted or senseless inode.
  */
-export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number): Inode {
-	return new Inode(blocks.superblock, number, readInodeRecord(blocks, groups, number).record);
+export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number, isOneOfMany = false): Inode {
+	return new Inode(blocks.superblock, number, readInodeRecord(blocks, groups, number, isOneOfMany).record);
 }
 
 /** The bytes of an inode, not checked, and where on the device they are: never to be changed. */
@@ -166,6 +166,7 @@ export function readInodeRecord(
 	blocks: BlockReader,
 	groups: GroupDescriptors,
 	number: number,
+	isOneOfMany = false,
 ): { readonly record: Buffer; readonly byteOffset: number } {
 	const { superblock } = blocks;
 	if (!(number >= 1 && number <= superblock.inodeCount)) {
@@ -174,7 +175,12 @@ export function readInodeRecord(
 	const group = Math.floor((number - 1) / superblock.inodesPerGroup);
 	const byteInTable = ((number - 1) % superblock.inodesPerGroup) * superblock.inodeSizeBytes;
 	const block = groups.get(group).inodeTable + Math.floor(byteInTable / superblock.blockSizeBytes);
-	const record = blocks.metadataPart(block, byteInTable % superblock.blockSizeBytes, superblock.inodeSizeBytes);
+	const record = blocks.metadataPart(
+		block,
+		byteInTable % superblock.blockSizeBytes,
+		superblock.inodeSizeBytes,
+		isOneOfMany,
+	);
 	return { record, byteOffset: block * superblock.blockSizeBytes + (byteInTable % superblock.blockSizeBytes) };
 }
 

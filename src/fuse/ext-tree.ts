@@ -182,7 +182,7 @@ export class ExtTree {
 	/** The entry of a listed name, or none where its inode is damaged: the name is listed, and stat of it then fails. */
 	#readableEntry(inodeNumber: number): Entry | undefined {
 		try {
-			return this.#entry(this.#fs.readInode(inodeNumber));
+			return this.#entry(this.#fs.readInode(inodeNumber, true));
 		} catch {
 			return undefined;
 		}

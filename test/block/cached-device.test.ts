@@ -67,3 +67,37 @@ test('a view is in one line, or refused', (t) => {
 	t.throws(() => cached.view(1000, 30), { instanceOf: RangeError });
 	t.is(cached.view(1000, 24).length, 24);
 });
+
+test('one of many brings in those around it, bytes and bounds unchanged', (t) => {
+	const random = new Random(11);
+	t.log(`seed ${random.seed}`);
+	const windowBytes = 1 << 17;
+	const content = random.bytes(5 * windowBytes + 3000);
+	const source = countingDevice(content);
+	const cached = new CachedDevice(source, { lineBytes: 1 << 14, cache: new LineCache(1 << 20) });
+	for (let i = 0; i < 500; i++) {
+		const start = random.integer(content.length >> 8) << 8;
+		const view = random.integer(4) === 0 ? cached.view(start, 256) : cached.viewOfMany(start, 256);
+		t.deepEqual(view, content.subarray(start, start + 256));
+	}
+	t.true(source.reads >= 6 && source.reads <= 50, `${source.reads} reads`);
+	t.throws(() => cached.viewOfMany(content.length - 100, 256), { instanceOf: RangeError });
+});
+
+test('what is damaged around it does not touch one of many', (t) => {
+	const content = new Random(12).bytes(1 << 18);
+	const damagedAt = 100_000;
+	const cached = new CachedDevice(
+		{
+			sizeBytes: content.length,
+			read(byteOffset, into) {
+				if (byteOffset <= damagedAt && damagedAt < byteOffset + into.length) throw new Error('damaged');
+				content.copy(into, 0, byteOffset, byteOffset + into.length);
+			},
+			close: () => {},
+		},
+		{ lineBytes: 1 << 14, cache: new LineCache(1 << 20) },
+	);
+	t.deepEqual(cached.viewOfMany(512, 256), content.subarray(512, 768));
+	t.throws(() => cached.viewOfMany(damagedAt - 100, 256), { message: 'damaged' });
+});
