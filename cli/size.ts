@@ -16,10 +16,10 @@ export function parseMaximumSize(text: string): MaximumSize | undefined {
 	return bytes === undefined ? undefined : { bytes };
 }
 
-/** `500M`: units of 1024. Undefined where the text is no size, or none above zero. */
+/** `500M`: units of 1024. Undefined where the text is no size, or none from 1 byte to 8 PiB. */
 export function parseSize(text: string): number | undefined {
 	const size = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
 	if (!size) return undefined;
 	const bytes = Math.floor(Number(size[1]) * 1024 ** UNITS[size[2]!.toLowerCase()]!);
-	return bytes > 0 ? bytes : undefined;
+	return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
 }

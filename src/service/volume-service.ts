@@ -339,7 +339,8 @@ export class VolumeService implements MountedVolume {
 
 function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
 	if (size === 'unbounded') return null;
-	return 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
+	const bytes = 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
+	return Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 
 /** statfs(2)'s f_type of tmpfs (devtmpfs tells the same) and ramfs. */
