@@ -161,7 +161,9 @@ export function touchedChunks(
 		if (location === 0 || location >= end) return;
 		for (const epoch of readers) {
 			if (index.find(chunkIndex, epochs.baseLocation(epoch)) !== location || !epochs.isLiving(epoch)) continue;
-			touched.set(epoch, [...(touched.get(epoch) ?? []), chunkIndex]);
+			const chunks = touched.get(epoch);
+			if (chunks) chunks.push(chunkIndex);
+			else touched.set(epoch, [chunkIndex]);
 		}
 	};
 	if (fault.chunkIndex !== undefined) visit(fault.chunkIndex);
