@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { messageOf } from '../errors.ts';
+import type { DiffAreaReader } from './diff-area-reader.ts';
 import {
 	checkSegmentHeader,
 	decodeRecordHead,
@@ -11,7 +12,6 @@ import {
 	type SegmentIdentity,
 	segmentFileName,
 } from './segment.ts';
-import type { DiffAreaReader } from './shadow-view.ts';
 
 /** A segment, up to a length that does not change any more. */
 export interface SegmentToVerify {

@@ -1,8 +1,9 @@
 /** Verifies the shadow copies of a diff area: every checksum, and which files of which copy are touched by damage. */
 import { FileDevice } from '../block/file-device.ts';
 import type { VerifiedCopy } from '../control/messages.ts';
+import { DiffAreaReader } from '../diff/diff-area-reader.ts';
 import type { DiffAreaShare } from '../diff/diff-area-types.ts';
-import { DiffAreaReader, ShadowView } from '../diff/shadow-view.ts';
+import { ShadowView } from '../diff/shadow-view.ts';
 import { type SegmentToVerify, touchedChunks, verifySegment } from '../diff/verify.ts';
 import { messageOf } from '../errors.ts';
 import { ExtFileSystem } from '../ext/filesystem.ts';

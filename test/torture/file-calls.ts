@@ -121,6 +121,11 @@ const replacements = {
 		const action = () => (real.readSync as (...args: unknown[]) => number)(fd, ...rest);
 		return file ? around({ kind: 'read', path: file.path }, action) : action();
 	},
+	readvSync(fd: number, buffers: readonly NodeJS.ArrayBufferView[], position?: number | null): number {
+		const file = watchedFile(fd);
+		const action = () => real.readvSync(fd, buffers, position ?? undefined);
+		return file ? around({ kind: 'read', path: file.path }, action) : action();
+	},
 	readFileSync(path: fs.PathOrFileDescriptor, options?: never): unknown {
 		if (!isWatched(path)) return real.readFileSync(path, options);
 		return around({ kind: 'read', path: resolve(path) }, () => real.readFileSync(path, options));
