@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import meow from 'meow';
-import { usage } from './arguments.ts';
-import { exitCodeOf, printError } from './output.ts';
+import { ioError } from '../src/errors.ts';
+import { parse, usage } from './arguments.ts';
+import { EXIT_FAILED, exitCodeOf, printError } from './output.ts';
 
 /** The commands: each in its file, loaded when it is asked for. */
 const COMMANDS: Record<string, () => Promise<{ run(argv: readonly string[]): Promise<void> }>> = {
@@ -49,15 +49,15 @@ async function main(argv: readonly string[]): Promise<void> {
 	const [name, ...rest] = argv;
 	const load = name === undefined ? undefined : COMMANDS[name];
 	if (load) return (await load()).run(rest);
-	const cli = meow(HELP, { importMeta: import.meta, argv, allowUnknownFlags: false });
+	const cli = parse(argv, HELP, {}, { min: 0, max: Number.POSITIVE_INFINITY });
 	usage(cli, name === undefined ? 'which command?' : `${name}: there is no such command`);
 }
 
 const argv = process.argv.slice(2);
-// Whoever read this, like head(1), has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-	if (error.code !== 'EPIPE') throw error;
-	process.exit();
+	if (error.code === 'EPIPE') process.exit(); // whoever read this, like head(1), has seen enough
+	printError(ioError('output-failed', `what was to be said could not be written: ${error.message}`), false);
+	process.exit(EXIT_FAILED);
 });
 try {
 	await main(argv);

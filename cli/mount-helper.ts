@@ -22,7 +22,7 @@ const FOR_OTHERS =
 class InvocationError extends Error {}
 
 /** Translates the options of mount(8) into flags of `noonmark mount`. Unknown ones are left out where `sloppy`. */
-export function flagsOf(options: string, sloppy: boolean): string[] {
+function flagsOf(options: string, sloppy: boolean): string[] {
 	return options.split(',').flatMap((option) => {
 		if (FOR_OTHERS.test(option)) return [];
 		const [, name, value] = /^([^=]*)(?:=(.*))?$/s.exec(option === 'ro' ? 'read_only' : option)!;

@@ -26,7 +26,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 		chars: { ...chars, middle: '  ' },
 		style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
 	});
-	for (const row of rows) lines.push([...row]);
+	for (const row of rows) lines.push(row.map(printable));
 	return lines.toString().replaceAll(/ +$/gm, '');
 }
 
@@ -38,6 +38,9 @@ export function sizeText(bytes: number): string {
 	return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
 }
 
+/** Names and messages may hold anything: what would end a line or steer a terminal is shown as `?`. */
+export const printable = (text: string) => text.replaceAll(/\p{Cc}/gu, '?');
+
 export function printLine(line: string): void {
 	process.stdout.write(`${line}\n`);
 }
@@ -46,18 +49,30 @@ export function printJson(value: unknown): void {
 	printLine(JSON.stringify(value));
 }
 
-/** Tells what went wrong: one line on stderr, and with --json one object on stdout. */
-export function printError(thrown: unknown, json: boolean): void {
-	const { code, message } = plainError(thrown);
-	process.stderr.write(`noonmark: ${message.replaceAll('\n', ' ')}\n`);
-	if (json) printJson({ error: { code, message } });
+/** An error as `--json` shows it. */
+export interface PrintedError {
+	readonly error: { readonly code: string; readonly message: string };
 }
 
+/** Tells what went wrong in a line on stderr, and returns it as `--json` shows it. */
+export function warn(thrown: unknown): PrintedError {
+	const { code, message } = plainError(thrown);
+	process.stderr.write(`noonmark: ${printable(message)}\n`);
+	return { error: { code, message } };
+}
+
+/** Tells what went wrong: one line on stderr, and with --json one object on stdout. */
+export function printError(thrown: unknown, json: boolean): void {
+	const printed = warn(thrown);
+	if (json) printJson(printed);
+}
+
+export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 export const EXIT_DAMAGED = 5;
 
 const EXIT_CODES: Record<ErrorFamily, number> = {
-	io: 1,
+	io: EXIT_FAILED,
 	missing: 3,
 	refused: 4,
 	unsupported: 4,

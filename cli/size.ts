@@ -11,15 +11,18 @@ export const MAXIMUM_SIZE_EXPECTED = 'expected a size such as 500M, a percentage
 export function parseMaximumSize(text: string): MaximumSize | undefined {
 	if (text.toLowerCase() === 'unbounded') return 'unbounded';
 	const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
-	if (percent) return Number(percent[1]) > 0 ? { percent: Number(percent[1]) } : undefined;
+	if (percent) return isPercentage(Number(percent[1])) ? { percent: Number(percent[1]) } : undefined;
 	const bytes = parseSize(text);
 	return bytes === undefined ? undefined : { bytes };
 }
 
-/** `500M`: units of 1024. Undefined where the text is no size, or none from 1 byte to 8 PiB. */
+/** More than the volume, too: many copies of what is often rewritten take that. */
+const isPercentage = (percent: number) => percent > 0 && percent <= 10_000;
+
+/** `500M`: units of 1024. Undefined where the text is no size, or one that is not above zero, or beyond 8 PiB. */
 export function parseSize(text: string): number | undefined {
 	const size = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
 	if (!size) return undefined;
 	const bytes = Math.floor(Number(size[1]) * 1024 ** UNITS[size[2]!.toLowerCase()]!);
-	return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
+	return bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined;
 }

@@ -94,6 +94,14 @@ export const matrix: Readonly<Record<string, Recipe>> = {
 	'ext4, inodes of 512 bytes': { sizeMiB: 16, mkfs: [...ext4(), '-I', '512'] },
 	'ext4, inodes of 1 KiB': { sizeMiB: 16, mkfs: [...ext4(), ...blocks(1024), '-I', '1024'] },
 	'ext4, no extents': { sizeMiB: 16, mkfs: ext4('^extent,^64bit') },
+	'ext4, files with and without extents': {
+		...{ sizeMiB: 16, mkfs: ext4('^extent,^64bit') },
+		afterwards: async (image) => {
+			await runOk('tune2fs', ['-O', 'extent', image]);
+			const script = 'cp -r --preserve=all "$1/sparse" "$1/sizes" "$1/directories"';
+			await withKernelMount(image, 'noatime', (mountPoint) => shell(script, [mountPoint]));
+		},
+	},
 	'ext4, no checksums, 32 bits': { sizeMiB: 16, mkfs: ext4('^metadata_csum,^64bit') },
 	'ext4, no checksums, 64 bits': { sizeMiB: 16, mkfs: ext4('^metadata_csum,64bit') },
 	'ext4, checksums, 32 bits': { sizeMiB: 16, mkfs: ext4('metadata_csum,^64bit') },
@@ -103,6 +111,7 @@ export const matrix: Readonly<Record<string, Recipe>> = {
 		...{ sizeMiB: 16, mkfs: ext4('metadata_csum_seed') },
 		afterwards: async (image) => void (await runOk('tune2fs', ['-U', '11111111-2222-3333-4444-555555555555', image])),
 	},
+	'ext4, descriptors of 128 bytes': { sizeMiB: 24, mkfs: [...ext4('64bit'), ...blocks(1024), '-E', 'desc_size=128'] },
 	'ext4, no flex_bg': { sizeMiB: 32, mkfs: [...ext4('^flex_bg'), ...blocks(1024), '-g', '2048'] },
 	'ext4, large flex groups': { sizeMiB: 48, mkfs: [...ext4(), ...blocks(1024), '-g', '1024', '-G', '16'] },
 	'ext4, small groups': { sizeMiB: 48, mkfs: [...ext4(), ...blocks(1024), '-g', '256'] },

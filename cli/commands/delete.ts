@@ -39,5 +39,6 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!yes && !(await confirmed(`Delete ${what}?`))) return printLine('Nothing was deleted.');
 	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'delete', which });
 	if (json) return printJson({ shadowCopies });
+	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	for (const { name } of shadowCopies) printLine(`deleted ${name}`);
 }

@@ -4,7 +4,7 @@ import { readEvents } from '../../src/service/event-log.ts';
 import { findStorage } from '../../src/service/find-storage.ts';
 import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { printJson, printLine } from '../output.ts';
+import { printable, printJson, printLine } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -40,4 +40,4 @@ export async function run(argv: readonly string[]): Promise<void> {
 }
 
 const eventText = ({ time, kind, fault, message }: VolumeEvent) =>
-	`${time}  ${kind}${fault ? ` (${fault})` : ''}  ${message}`;
+	printable(`${time}  ${kind}${fault ? ` (${fault})` : ''}  ${message}`);

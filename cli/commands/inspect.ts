@@ -2,7 +2,7 @@ import type { FileSystemReport, InodeReport, InspectSelection } from '../../src/
 import { errorFromPlain } from '../../src/errors.ts';
 import { inspect } from '../../src/service/inspect.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { exitCodeOf, printJson, printLine } from '../output.ts';
+import { exitCodeOf, printable, printJson, printLine } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -35,7 +35,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const fileSystem = await inspect(target, { ...selectionOf(what), replayJournal: replay }, { journal, storage });
 	const [first] = fileSystem.errors;
 	if (first) process.exitCode = exitCodeOf(errorFromPlain(first));
-	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${message.replaceAll('\n', ' ')}\n`);
+	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${printable(message)}\n`);
 	const error = first && { code: first.code, message: first.message };
 	if (cli.flags.json) return printJson(error ? { fileSystem, error } : { fileSystem });
 	printLine(reportText(fileSystem));
@@ -132,7 +132,6 @@ function inodeText(inode: InodeReport): string {
 
 const MAX_HEX_SHOWN = 96;
 const shortened = (hex: string) => (hex.length > MAX_HEX_SHOWN ? `${hex.slice(0, MAX_HEX_SHOWN)}…` : hex);
-const printable = (text: string) => text.replaceAll(/[\p{Cc}]/gu, '?');
 
 function rowsText(rows: readonly Row[]): string {
 	const width = Math.max(14, ...rows.map(([label]) => label.length));

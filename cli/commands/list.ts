@@ -23,8 +23,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 }
 
 async function listShadows(target: string | undefined, json: boolean): Promise<void> {
-	const shadowCopies = (await askVolumes<ShadowCopyReport[]>(target, { verb: 'shadows' })).flat();
-	if (json) return printJson({ shadowCopies });
+	const { answers, failure } = await askVolumes<ShadowCopyReport[]>(target, { verb: 'shadows' });
+	const shadowCopies = answers.flat();
+	if (json) return printJson({ shadowCopies, ...failure });
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
 	printLine(
 		table(
@@ -44,8 +45,8 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 }
 
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {
-	const storage = await askVolumes<StorageReport>(target, { verb: 'storage' });
-	if (json) return printJson({ storage });
+	const { answers: storage, failure } = await askVolumes<StorageReport>(target, { verb: 'storage' });
+	if (json) return printJson({ storage, ...failure });
 	printLine(
 		table(
 			['VOLUME', 'USED', 'ALLOCATED', 'MAXIMUM', 'STORAGE'],

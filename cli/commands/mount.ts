@@ -114,7 +114,10 @@ const serve = (request: MountRequest, onReady: (status: StatusReport) => void) =
 async function serveFor(request: MountRequest): Promise<void> {
 	const tell = (tidings: Tidings) => process.send?.(tidings, () => process.disconnect?.());
 	try {
-		await serve(request, (ready) => tell({ ready }));
+		await serve(request, (ready) => {
+			if (process.connected) tell({ ready });
+			else process.kill(process.pid, 'SIGTERM'); // who asked for it has given up: it ends in order
+		});
 	} catch (error) {
 		if (!process.connected) throw error;
 		tell({ error: plainError(error) });

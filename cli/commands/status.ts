@@ -1,6 +1,6 @@
 import type { StatusReport } from '../../src/control/messages.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { printJson, printLine, sizeText } from '../output.ts';
+import { printable, printJson, printLine, sizeText } from '../output.ts';
 import { askVolumes } from '../volumes.ts';
 
 const HELP = `
@@ -15,8 +15,8 @@ const HELP = `
 
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, JSON_FLAG, { min: 0, max: 1 });
-	const reports = await askVolumes<StatusReport>(cli.input[0], { verb: 'status' });
-	if (cli.flags.json) return printJson({ volumes: reports.map(({ volume }) => volume) });
+	const { answers: reports, failure } = await askVolumes<StatusReport>(cli.input[0], { verb: 'status' });
+	if (cli.flags.json) return printJson({ volumes: reports.map(({ volume }) => volume), ...failure });
 	if (reports.length === 0) return printLine('No volume is mounted.');
 	printLine(reports.map(statusText).join('\n\n'));
 }
@@ -38,5 +38,5 @@ export function statusText({ volume, storage, events }: StatusReport): string {
 		['service', `pid ${volume.pid}`],
 		...events.map(({ time, message }, i) => [i === 0 ? 'events' : '', `${time} ${message}`] as const),
 	];
-	return rows.map(([label, text]) => `${label.padEnd(14)} ${text}`).join('\n');
+	return rows.map(([label, text]) => `${label.padEnd(14)} ${printable(text)}`).join('\n');
 }

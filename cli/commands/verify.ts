@@ -3,7 +3,7 @@ import type { VerifiedCopy, VerifyNews } from '../../src/control/messages.ts';
 import { offlineVolume, verifyOffline } from '../../src/service/offline-storage.ts';
 import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { EXIT_DAMAGED, printJson, printLine } from '../output.ts';
+import { EXIT_DAMAGED, printable, printJson, printLine } from '../output.ts';
 import { showProgress } from '../progress.ts';
 
 const HELP = `
@@ -48,5 +48,5 @@ export function copyText({ name, state, faults, files, otherBlocks }: VerifiedCo
 	const lines = [`${name}  ${state}`, ...faults.map((fault) => `    ${fault}`)];
 	if (files.length > 0) lines.push('  files:', ...files.map((file) => `    ${file}`));
 	if (otherBlocks > 0) lines.push(`  blocks that are no content of a file: ${otherBlocks}`);
-	return lines.join('\n');
+	return lines.map(printable).join('\n');
 }

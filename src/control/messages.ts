@@ -1,6 +1,6 @@
 /**
  * What is said over the control socket of a volume service, in lines of JSON: one request a connection, one reply; to
- * `follow`, one reply for each event.
+ * `follow` one for each event, to `verify` and `repair` those of the progress before the last one.
  */
 import type { PlainError } from '../errors.ts';
 import type { InspectSelection } from '../ext/inspect.ts';

@@ -18,12 +18,17 @@ const UNREAD_BYTES_MAX = 1 << 20;
  */
 export type Answer = (request: ControlRequest, gone: AbortSignal) => Promise<unknown>;
 
+/** Sent to whoever connects, so that they know that this service runs: a stopped one has connections made for it, too. */
+export const GREETING = '\n';
+
 /** Listens on a Unix socket that only its owner may use. */
 export function serveControl(socketPath: string, answer: Answer): Promise<Server> {
 	const server = createServer((socket) => {
 		const gone = new AbortController();
+		socket.unref(); // a client that stays connected does not keep a service whose work is done
 		socket.on('error', (error) => log('connection: %s', messageOf(error)));
 		socket.on('close', () => gone.abort());
+		socket.write(GREETING);
 		readLine(socket, async (line) => {
 			for await (const reply of repliesTo(line, answer, gone.signal)) {
 				if (socket.writableLength > UNREAD_BYTES_MAX) return void socket.destroy();

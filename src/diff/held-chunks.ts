@@ -1,3 +1,4 @@
+import { alignedMemory } from '../system/direct-io.ts';
 import { RECORD_CHUNKS_MAX } from './segment.ts';
 import type { ChunkContent } from './segment-writer.ts';
 
@@ -112,12 +113,12 @@ export class HeldChunks {
 	}
 
 	#oldAt(slot: number, count: number): Buffer {
-		this.#old ??= Buffer.alloc(RECORD_CHUNKS_MAX * this.#chunkSizeBytes);
+		this.#old ??= alignedMemory(RECORD_CHUNKS_MAX * this.#chunkSizeBytes);
 		return this.#old.subarray(slot * this.#chunkSizeBytes, (slot + count) * this.#chunkSizeBytes);
 	}
 
 	#currentBytes(): Buffer {
-		this.#current ??= Buffer.alloc(RECORD_CHUNKS_MAX * this.#chunkSizeBytes);
+		this.#current ??= alignedMemory(RECORD_CHUNKS_MAX * this.#chunkSizeBytes);
 		return this.#current;
 	}
 }

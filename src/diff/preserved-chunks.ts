@@ -5,9 +5,6 @@ import type { PlaceList } from './place-list.ts';
 import { RecordTable } from './record-table.ts';
 import { PAGE_BYTES } from './segment.ts';
 
-/** Chunks whose heads are in one page of memory. */
-const HEADS_IN_PAGE = 1024;
-
 /** Nodes of the chunk index, unless there are more already: 1 GiB of address space. */
 const NODES_MAX = 1 << 26;
 
@@ -37,8 +34,7 @@ export class PreservedChunks {
 	): PreservedChunks {
 		const chunkCount = Math.ceil(volumeSizeBytes / chunkSizeBytes);
 		const expected = Math.ceil(segmentsBytes.reduce((sum, bytes) => sum + bytes, 0) / chunkSizeBytes);
-		const isDense = expected > chunkCount / HEADS_IN_PAGE;
-		const index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, expected), isDense);
+		const index = ChunkIndex.create(chunkCount, nodeCapacity(chunkCount, expected), expected);
 		return new PreservedChunks(firstEpoch, chunkSizeBytes, index);
 	}
 

@@ -48,13 +48,8 @@ function scanRecords(
 	knownBytes: number,
 	into: PlaceList,
 ): SegmentContent {
+	checkHeader(fd, path, identity);
 	const fileBytes = fstatSync(fd).size;
-	const page = Buffer.alloc(PAGE_BYTES);
-	if (fileBytes < PAGE_BYTES) {
-		throw corrupt('segment-damaged', `${path}: has ${fileBytes} bytes, its header alone has ${PAGE_BYTES}`);
-	}
-	readSync(fd, page, 0, PAGE_BYTES, 0);
-	checkSegmentHeader(page, identity, path);
 	const records = walkHeads(fd, fileBytes, identity, into);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
 	const toldBytes = lastHead(fd, fileBytes, endBytes, identity.epoch, records);
@@ -72,6 +67,25 @@ function scanRecords(
 	into.cutTo(sound.at(-1)?.placesUpTo ?? 0);
 	checkPlaces(into, path, identity);
 	return { lengthBytes, nextSequence: sound.length, places: into };
+}
+
+/** Errors: those of checkSegmentHeader; corrupt `segment-damaged` where the file ends within the header. */
+export function checkSegmentFile(path: string, identity: SegmentIdentity): void {
+	const fd = openSync(path, 'r');
+	try {
+		checkHeader(fd, path, identity);
+	} finally {
+		closeSync(fd);
+	}
+}
+
+function checkHeader(fd: number, path: string, identity: SegmentIdentity): void {
+	const page = Buffer.alloc(PAGE_BYTES);
+	const bytes = readSync(fd, page, 0, PAGE_BYTES, 0);
+	if (bytes < PAGE_BYTES) {
+		throw corrupt('segment-damaged', `${path}: has ${bytes} bytes, its header alone has ${PAGE_BYTES}`);
+	}
+	checkSegmentHeader(page, identity, path);
 }
 
 /** Whether a file begins with all of a segment's header, whosever segment it is. */

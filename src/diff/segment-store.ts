@@ -6,7 +6,7 @@ import { syncDirectory } from './catalog.ts';
 import type { PlaceList } from './place-list.ts';
 import { readPlaces, writePlaces } from './places-file.ts';
 import { PAGE_BYTES, type PreservedChunk, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { hasHeader, type SegmentContent, scanSegment } from './segment-scan.ts';
+import { checkSegmentFile, hasHeader, type SegmentContent, scanSegment } from './segment-scan.ts';
 import { type NewRecord, SegmentWriter } from './segment-writer.ts';
 
 /** The segment files of one diff area, with their lengths. */
@@ -67,6 +67,11 @@ export class SegmentStore {
 		return statSync(this.#path(epoch), { throwIfNoEntry: false })?.size ?? 0;
 	}
 
+	/** What the host file system has given to an epoch's segment file. */
+	allocatedOnDisk(epoch: number): number {
+		return statSync(this.#path(epoch)).blocks * 512;
+	}
+
 	/** The epochs that have a segment file, ascending. */
 	epochsOnDisk(): number[] {
 		return readdirSync(this.#directory)
@@ -75,29 +80,43 @@ export class SegmentStore {
 			.sort((a, b) => a - b);
 	}
 
+	/** Takes in an epoch's segment, as `look` finds it; places that are not kept on file yet are written there. */
+	read(epoch: number, growing: boolean, durableBytes: number, into: PlaceList): SegmentContent {
+		const { content, isOnFile } = this.look(epoch, growing, durableBytes, into);
+		if (!growing && !isOnFile) writePlaces(this.#placesPath(epoch), epoch, content.lengthBytes, into);
+		this.#lengths.set(epoch, content.lengthBytes);
+		this.#measure(epoch);
+		return content;
+	}
+
 	/**
 	 * What an epoch's segment holds; the places of its chunks go into a list. `growing`: it is the newest, so it may have
 	 * a torn tail; of the others the places are kept on file. `durableBytes`: what is missing of these is damage. Errors:
 	 * corrupt `segment-missing`, `segment-damaged`, `segment-foreign`; unsupported `segment-version`.
 	 */
-	read(epoch: number, growing: boolean, durableBytes: number, into: PlaceList): SegmentContent {
+	look(
+		epoch: number,
+		growing: boolean,
+		durableBytes: number,
+		into: PlaceList,
+	): { readonly content: SegmentContent; readonly isOnFile: boolean } {
 		const path = this.#path(epoch);
+		const identity = this.#identityOf(epoch);
 		const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size;
 		if (sizeBytes === undefined) throw corrupt('segment-missing', `${path}: the segment is missing`);
-		const isKnown = !growing && readPlaces(this.#placesPath(epoch), epoch, sizeBytes, into);
-		const content = isKnown
+		const isOnFile = !growing && readPlaces(this.#placesPath(epoch), epoch, sizeBytes, into);
+		// A places file does not know whose it is: the segment beside it may have been exchanged.
+		if (isOnFile) checkSegmentFile(path, identity);
+		const content = isOnFile
 			? { lengthBytes: sizeBytes, nextSequence: 0, places: into }
-			: scanSegment(path, this.#identityOf(epoch), durableBytes, into);
+			: scanSegment(path, identity, durableBytes, into);
 		if (content.lengthBytes < durableBytes) {
 			throw corrupt(
 				'segment-damaged',
 				`${path}: is sound up to byte ${content.lengthBytes}, but ${durableBytes} bytes were durable`,
 			);
 		}
-		if (!growing && !isKnown) writePlaces(this.#placesPath(epoch), epoch, content.lengthBytes, into);
-		this.#lengths.set(epoch, content.lengthBytes);
-		this.#measure(epoch);
-		return content;
+		return { content, isOnFile };
 	}
 
 	/** Takes note of a segment that cannot be read: it counts as long as it was known to be, and stays. */
@@ -172,8 +191,7 @@ export class SegmentStore {
 	/** The file system below knows best how much was given back, after a restart too. */
 	#measure(epoch: number): void {
 		const lengthBytes = this.#lengths.get(epoch) ?? 0;
-		const allocatedBytes = statSync(this.#path(epoch)).blocks * 512;
-		this.#freed.set(epoch, Math.max(0, lengthBytes - allocatedBytes));
+		this.#freed.set(epoch, Math.max(0, lengthBytes - this.allocatedOnDisk(epoch)));
 		this.#places.set(epoch, statSync(this.#placesPath(epoch), { throwIfNoEntry: false })?.size ?? 0);
 	}
 

@@ -1,5 +1,6 @@
-import { closeSync, constants, fdatasyncSync, fsyncSync, ftruncateSync, openSync, writevSync } from 'node:fs';
+import { closeSync, constants, fdatasyncSync, fsyncSync, ftruncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { alignedMemory, openDirect, writeFully } from '../system/direct-io.ts';
 import {
 	encodeRecordHead,
 	encodeSegmentHeader,
@@ -40,12 +41,15 @@ export function newRecord(chunks: readonly ChunkContent[], zeroChunk: Buffer): N
 	return { data, zeros, contents, sizeBytes: PAGE_BYTES + contents.length * zeroChunk.length };
 }
 
-/** Appends records to the segment of the newest epoch. Errors of the file system pass through unchanged (ENOSPC, EIO). */
+/**
+ * Appends records to the segment of the newest epoch, past the page cache: old content is seldom read soon. Errors of the
+ * file system pass through unchanged (ENOSPC, EIO).
+ */
 export class SegmentWriter {
 	readonly epoch: number;
 	readonly #fd: number;
 	readonly #pagesPerChunk: number;
-	readonly #headPage = Buffer.alloc(PAGE_BYTES);
+	readonly #headPage = alignedMemory(PAGE_BYTES);
 	#lengthBytes: number;
 	#sequence: number;
 
@@ -59,10 +63,11 @@ export class SegmentWriter {
 
 	/** Makes a new segment with its header, durable. The caller makes its name durable. */
 	static create(path: string, identity: SegmentIdentity): SegmentWriter {
-		const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
+		const fd = openDirect(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
 		const writer = new SegmentWriter(fd, identity, PAGE_BYTES, 0);
 		try {
-			writeFully(fd, [encodeSegmentHeader(identity)], 0);
+			writer.#headPage.set(encodeSegmentHeader(identity));
+			writeFully(fd, [writer.#headPage], 0);
 			fsyncSync(fd);
 		} catch (error) {
 			closeSync(fd);
@@ -73,7 +78,7 @@ export class SegmentWriter {
 
 	/** Goes on behind the records that a scan found sound; what lies behind them is cut off. */
 	static reopen(path: string, identity: SegmentIdentity, lengthBytes: number, nextSequence: number): SegmentWriter {
-		const fd = openSync(path, constants.O_RDWR);
+		const fd = openDirect(path, constants.O_RDWR);
 		try {
 			ftruncateSync(fd, lengthBytes);
 			fdatasyncSync(fd);
@@ -107,20 +112,5 @@ export class SegmentWriter {
 
 	close(): void {
 		closeSync(this.#fd);
-	}
-}
-
-function writeFully(fd: number, buffers: readonly Buffer[], position: number): void {
-	let rest = [...buffers];
-	let at = position;
-	while (rest.length > 0) {
-		let written = writevSync(fd, rest, at);
-		at += written;
-		const left: Buffer[] = [];
-		for (const buffer of rest) {
-			if (written < buffer.length) left.push(buffer.subarray(written));
-			written = Math.max(0, written - buffer.length);
-		}
-		rest = left;
 	}
 }

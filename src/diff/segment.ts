@@ -3,7 +3,7 @@
  * parts aligned to 4 KiB pages, little-endian.
  *
  *     page 0              segment header
- *     then, repeated:     record header (one page: up to 508 entries), then the content of its data entries
+ *     then, repeated:     record header (one page: up to 507 entries), then the content of its data entries
  *
  * A record lists its data entries first, then its zero entries: chunks that held nothing but zeros, which store no
  * content. The last chunk of a volume is padded with zeros to the chunk size.
@@ -18,11 +18,11 @@ import { bytes, struct, text, u32le, u64le } from '../bytes/struct.ts';
 import { corrupt, unsupported } from '../errors.ts';
 
 export const PAGE_BYTES = 4096;
-export const SEGMENT_MAGIC = 'NMSEGMNT';
-export const RECORD_MAGIC = 'NMRECORD';
-export const SEGMENT_VERSION = 1;
+const SEGMENT_MAGIC = 'NMSEGMNT';
+const RECORD_MAGIC = 'NMRECORD';
+const SEGMENT_VERSION = 1;
 
-export const segmentHeader = struct('segment header', 64, {
+const segmentHeader = struct('segment header', 64, {
 	magic: text(8)(0x00),
 	version: u32le(0x08),
 	epoch: u32le(0x0c),
@@ -32,7 +32,7 @@ export const segmentHeader = struct('segment header', 64, {
 	crc32: u32le(0x3c), // of bytes 0x00..0x3b
 });
 
-export const recordHeader = struct('record header', 32, {
+const recordHeader = struct('record header', 32, {
 	magic: text(8)(0x00),
 	epoch: u32le(0x08),
 	sequence: u32le(0x0c), // 0, 1, 2, … within the segment

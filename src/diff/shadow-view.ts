@@ -6,67 +6,13 @@
  * reading them again, from the diff area. Likewise the copy's life is checked after reading: what a deleted copy reads
  * may have been overwritten or removed meanwhile.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { join } from 'node:path';
 import type { BlockDevice } from '../block/device.ts';
 import { ioError, messageOf, missing, NoonmarkError } from '../errors.ts';
-import { CheckedChunks } from './checked-chunks.ts';
-import { ChunkIndex } from './chunk-index.ts';
-import type { DiffAreaShare } from './diff-area-types.ts';
-import { EpochTable } from './epoch-table.ts';
-import { RecordTable } from './record-table.ts';
-import { PAGE_BYTES, segmentFileName } from './segment.ts';
+import { ChunkRange } from './chunk-range.ts';
+import type { DiffAreaReader } from './diff-area-reader.ts';
 
-/** The diff area as a reading thread sees it: shared by the views of all its copies. */
-export class DiffAreaReader {
-	readonly share: DiffAreaShare;
-	readonly index: ChunkIndex;
-	readonly epochs: EpochTable;
-	/** What the copies read from the diff area. */
-	readonly chunks: CheckedChunks;
-	readonly #segmentFds = new Map<number, number>();
-
-	constructor(share: DiffAreaShare) {
-		this.share = share;
-		this.index = ChunkIndex.attach(share.index);
-		this.epochs = EpochTable.attach(share.epochs);
-		const records = RecordTable.attach(share.records);
-		this.chunks = new CheckedChunks(share.chunkSizeBytes, this.epochs, records, this.#readPages.bind(this));
-	}
-
-	#readPages(epoch: number, page: number, into: Uint8Array): void {
-		const fd = this.#segmentFds.get(epoch) ?? this.#openSegment(epoch);
-		for (let done = 0; done < into.length; ) {
-			const count = readSync(fd, into, done, into.length - done, page * PAGE_BYTES + done);
-			if (count === 0) throw ioError('short-read', `${this.#path(epoch)}: ends before page ${page} is complete`);
-			done += count;
-		}
-	}
-
-	/** Closes the segments that no living copy reads any more, so that their space is really given back. */
-	closeSegmentsBefore(oldestLivingEpoch: number): void {
-		for (const [epoch, fd] of this.#segmentFds) {
-			if (epoch >= oldestLivingEpoch) continue;
-			closeSync(fd);
-			this.#segmentFds.delete(epoch);
-		}
-	}
-
-	close(): void {
-		this.closeSegmentsBefore(Number.POSITIVE_INFINITY);
-	}
-
-	#openSegment(epoch: number): number {
-		const fd = openSync(this.#path(epoch), 'r');
-		this.#segmentFds.set(epoch, fd);
-		return fd;
-	}
-
-	#path(epoch: number): string {
-		return join(this.share.directory, segmentFileName(epoch));
-	}
-}
-
+/** Chunks that are looked up together, for a part of a read. */
+const PART_CHUNKS = 128;
 export class ShadowView implements BlockDevice {
 	readonly sizeBytes: number;
 	readonly epoch: number;
@@ -74,6 +20,8 @@ export class ShadowView implements BlockDevice {
 	readonly #reader: DiffAreaReader;
 	readonly #baseLocation: number;
 	readonly #chunkSizeBytes: number;
+	/** Where the chunks of one part of a read are preserved; 0: in the volume. */
+	readonly #locations = new Uint32Array(PART_CHUNKS);
 
 	/** The caller keeps `volume` and `reader` open as long as the view, and closes them. */
 	constructor(volume: BlockDevice, reader: DiffAreaReader, epoch: number) {
@@ -131,42 +79,53 @@ export class ShadowView implements BlockDevice {
 	#read(byteOffset: number, into: Uint8Array): void {
 		const end = byteOffset + into.length;
 		for (let at = byteOffset; at < end; ) {
-			const chunkIndex = Math.floor(at / this.#chunkSizeBytes);
-			const location = this.#reader.index.find(chunkIndex, this.#baseLocation);
-			const stop =
-				location === 0
-					? this.#endOfUnpreserved(chunkIndex, end)
-					: Math.min(end, (chunkIndex + 1) * this.#chunkSizeBytes);
-			const part = into.subarray(at - byteOffset, stop - byteOffset);
-			if (location === 0) this.#readVolume(at, part);
-			else this.#readPreserved(location, at - chunkIndex * this.#chunkSizeBytes, part);
+			const stop = Math.min(end, (Math.floor(at / this.#chunkSizeBytes) + PART_CHUNKS) * this.#chunkSizeBytes);
+			this.#readPart(new ChunkRange(this.#chunkSizeBytes, at, into.subarray(at - byteOffset, stop - byteOffset)));
 			at = stop;
 		}
 	}
 
-	/** The end of the run of chunks from this one on that are to be read from the volume, as far as `end`. */
-	#endOfUnpreserved(chunkIndex: number, end: number): number {
-		let next = chunkIndex + 1;
-		while (next * this.#chunkSizeBytes < end && this.#reader.index.find(next, this.#baseLocation) === 0) next++;
-		return Math.min(end, next * this.#chunkSizeBytes);
+	#readPart(range: ChunkRange): void {
+		const locations = this.#locations;
+		for (let i = 0; i < range.count; i++) locations[i] = this.#find(range.first + i);
+		this.#readVolume(range);
+		this.#readPreserved(range);
 	}
 
-	#readVolume(byteOffset: number, into: Uint8Array): void {
-		this.#volume.read(byteOffset, into);
-		const end = byteOffset + into.length;
-		for (let at = byteOffset; at < end; ) {
-			const chunkIndex = Math.floor(at / this.#chunkSizeBytes);
-			const stop = Math.min(end, (chunkIndex + 1) * this.#chunkSizeBytes);
-			const location = this.#reader.index.find(chunkIndex, this.#baseLocation);
-			if (location !== 0) {
-				const part = into.subarray(at - byteOffset, stop - byteOffset);
-				this.#readPreserved(location, at - chunkIndex * this.#chunkSizeBytes, part);
+	#find(chunkIndex: number): number {
+		return this.#reader.index.find(chunkIndex, this.#baseLocation);
+	}
+
+	/** Reads the chunks that are not preserved, and then finds out which of them were meanwhile. */
+	#readVolume(range: ChunkRange): void {
+		const locations = this.#locations;
+		for (let start = 0; start < range.count; start++) {
+			if (locations[start] !== 0) continue;
+			let stop = start + 1;
+			while (stop < range.count && locations[stop] === 0) stop++;
+			this.#volume.read(range.startByte(start), range.bytes(start, stop));
+			for (; start < stop; start++) locations[start] = this.#find(range.first + start);
+		}
+	}
+
+	#readPreserved(range: ChunkRange): void {
+		const { chunks } = this.#reader;
+		const [whole, parts]: [number[], Uint8Array[]] = [[], []];
+		for (let i = 0; i < range.count; i++) {
+			const location = this.#locations[i]!;
+			if (location === 0) continue;
+			const bytes = range.bytes(i, i + 1);
+			if (!isStored(location)) bytes.fill(0);
+			else if (bytes.length < this.#chunkSizeBytes)
+				chunks.readPart(location, range.startByte(i) % this.#chunkSizeBytes, bytes);
+			else {
+				whole.push(location);
+				parts.push(bytes);
 			}
-			at = stop;
 		}
-	}
-
-	#readPreserved(location: number, byteInChunk: number, into: Uint8Array): void {
-		this.#reader.chunks.read(location, byteInChunk, into);
+		chunks.readWhole(whole, parts);
 	}
 }
+
+/** Whether a location is that of a preserved chunk that has content: others held nothing but zeros. */
+const isStored = (location: number) => location !== 0 && (location & 1) === 0;

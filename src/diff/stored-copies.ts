@@ -1,15 +1,11 @@
 /** The shadow copies in a storage as who may not write to it sees them: nothing is mended, removed or put on record. */
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
-import { corrupt, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
 import { checkMark, checkVolume, type VolumeAsItIs } from './opening.ts';
 import { PlaceList } from './place-list.ts';
-import { readPlaces } from './places-file.ts';
 import { PreservedChunks } from './preserved-chunks.ts';
-import { PAGE_BYTES, placesFileName, type SegmentIdentity, segmentFileName } from './segment.ts';
-import { scanSegment } from './segment-scan.ts';
+import { PAGE_BYTES } from './segment.ts';
 import { SegmentStore } from './segment-store.ts';
 import type { SegmentToVerify } from './verify.ts';
 
@@ -81,7 +77,7 @@ function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: num
 	const segments: StoredSegment[] = [];
 	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
 		const atLeastBytes = durableBytes.get(epoch) ?? 0;
-		const segment = readSegment(directory, { ...identity, epoch }, epoch === newestEpoch, atLeastBytes, places);
+		const segment = readSegment(store, epoch, epoch === newestEpoch, atLeastBytes, places);
 		segments.push(segment);
 		if (segment.fault === undefined) chunks.takeIn(epoch, segment.lengthBytes, places);
 		else chunks.beginEpoch(0);
@@ -90,22 +86,15 @@ function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: num
 }
 
 function readSegment(
-	directory: string,
-	identity: SegmentIdentity,
+	store: SegmentStore,
+	epoch: number,
 	isNewest: boolean,
 	durableBytes: number,
 	into: PlaceList,
 ): StoredSegment {
-	const { epoch } = identity;
-	const path = join(directory, segmentFileName(epoch));
 	try {
-		const { size, blocks } = statSync(path);
-		const isKnown = !isNewest && readPlaces(join(directory, placesFileName(epoch)), epoch, size, into);
-		const lengthBytes = isKnown ? size : scanSegment(path, identity, durableBytes, into).lengthBytes;
-		if (lengthBytes < durableBytes) {
-			throw corrupt('segment-damaged', `${path}: is sound up to byte ${lengthBytes} of ${durableBytes}`);
-		}
-		const allocatedBytes = blocks * 512;
+		const { lengthBytes } = store.look(epoch, isNewest, durableBytes, into).content;
+		const allocatedBytes = store.allocatedOnDisk(epoch);
 		// Less than its length where space was given back.
 		return { epoch, lengthBytes, fault: undefined, usedBytes: Math.min(lengthBytes, allocatedBytes), allocatedBytes };
 	} catch (error) {

@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { messageOf } from '../errors.ts';
+import type { DiffAreaReader } from './diff-area-reader.ts';
 import {
 	checkSegmentHeader,
 	decodeRecordHead,
@@ -11,7 +12,6 @@ import {
 	type SegmentIdentity,
 	segmentFileName,
 } from './segment.ts';
-import type { DiffAreaReader } from './shadow-view.ts';
 
 /** A segment, up to a length that does not change any more. */
 export interface SegmentToVerify {
@@ -160,7 +160,9 @@ export function touchedChunks(
 		if (location === 0 || location >= end) return;
 		for (const epoch of readers) {
 			if (index.find(chunkIndex, epochs.baseLocation(epoch)) !== location || !epochs.isLiving(epoch)) continue;
-			touched.set(epoch, [...(touched.get(epoch) ?? []), chunkIndex]);
+			const chunks = touched.get(epoch);
+			if (chunks) chunks.push(chunkIndex);
+			else touched.set(epoch, [chunkIndex]);
 		}
 	};
 	if (fault.chunkIndex !== undefined) visit(fault.chunkIndex);

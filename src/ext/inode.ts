@@ -110,6 +110,11 @@ export class Inode {
 		return this.record.readUInt32LE(at.generation);
 	}
 
+	/** Undefined where the record has no such field. */
+	get projectId(): number | undefined {
+		return at.projectId + 4 <= this.#extraEnd ? this.record.readUInt32LE(at.projectId) : undefined;
+	}
+
 	/** 0 where it has none. */
 	get xattrBlock(): number {
 		const high = this.#superblock.isHurd ? 0 : this.record.readUInt16LE(at.xattrBlockHigh);

@@ -70,7 +70,6 @@ type Attempt = <T>(action: () => T) => T | undefined;
 
 /** Describes an inode; what cannot be read goes through `attempt`, which takes note of it. */
 export function describeInode(fs: ExtFileSystem, inode: Inode, attempt: Attempt): InodeReport {
-	const { at } = layout.inodeLayout;
 	const isDevice = inode.deviceMajor !== 0 || inode.deviceMinor !== 0;
 	const place = (entries: readonly XattrEntry[] | undefined, where: 'inode' | 'block') =>
 		(entries ?? []).map((entry) => describeXattr(entry, where));
@@ -80,10 +79,7 @@ export function describeInode(fs: ExtFileSystem, inode: Inode, attempt: Attempt)
 		mode: inode.mode.toString(8),
 		uid: inode.uid,
 		gid: inode.gid,
-		projectId:
-			inode.xattrsAt >= at.projectId + 4 && inode.record.length > at.projectId
-				? inode.record.readUInt32LE(at.projectId)
-				: null,
+		projectId: inode.projectId ?? null,
 		sizeBytes: inode.sizeBytes,
 		linkCount: inode.linkCount,
 		blocks512: inode.blocks512,

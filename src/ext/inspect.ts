@@ -74,8 +74,8 @@ export interface FileSystemReport {
 }
 
 /**
- * Describes the file system on a device; `journalDevice` holds its journal, where that is not in it. Errors: `unsupported` (`not-ext`) where there is none, `io`; whatever else is
- * wrong is told in the report.
+ * Describes the file system on a device; `journalDevice` holds its journal, where that is not in it. Errors: `unsupported`
+ * (`not-ext`) where there is none, `io`; whatever else is wrong is told in the report.
  */
 export function inspectFileSystem(
 	device: BlockDevice,
@@ -127,6 +127,8 @@ const pick = ({ state, host, device }: Omit<MultiMountReport, 'writtenAt'>) => (
 
 /** Any inode that has a number: the reserved ones, which no path leads to, may be looked at too. */
 function selectInode(fs: ExtFileSystem, { path, inodeNumber }: InspectSelection) {
+	if (inodeNumber !== undefined && !(inodeNumber >= 1 && inodeNumber <= fs.superblock.inodeCount))
+		throw missing('no-such-inode', `inode ${inodeNumber}: the volume has inodes 1 to ${fs.superblock.inodeCount}`);
 	if (inodeNumber !== undefined) return readInode(fs.blocks, fs.groups, inodeNumber);
 	if (path === undefined) return undefined;
 	let inode = fs.readInode(ROOT_INODE);

@@ -44,7 +44,7 @@ export class JournalFile {
 	}
 }
 
-/** As fs/jbd2/journal.c, journal_check_superblock and journal_load_superblock. */
+/** As fs/jbd2/journal.c, journal_check_superblock, journal_load_superblock and journal_reset. */
 function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSuperblock {
 	const { blockSizeBytes, blockCount, superblockBlock } = place;
 	const raw = layout.journalSuperblockLayout.decode(block);
@@ -57,6 +57,9 @@ function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSup
 	if (raw.blockCount > blockCount) throw fail(`says ${raw.blockCount} blocks, but there is room for ${blockCount}`);
 	if (raw.firstLogBlock <= superblockBlock || raw.firstLogBlock >= raw.blockCount) {
 		throw fail(`its log starts at block ${raw.firstLogBlock} of ${raw.blockCount}`);
+	}
+	if (raw.firstLogBlock + layout.MIN_LOG_BLOCKS > raw.blockCount + 1) {
+		throw fail(`its log has blocks ${raw.firstLogBlock} to ${raw.blockCount - 1}, fewer than a journal has`);
 	}
 	const features = raw.type === layout.SUPERBLOCK_V2 ? raw : { compat: 0, incompat: 0, roCompat: 0 };
 	checkFeatures(features, raw.checksumType, fail);

@@ -10,7 +10,7 @@
 import { LRUCache } from 'lru-cache';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
-import { CopyRoot, isForRootAlone } from './copy-root.ts';
+import { CopyRoot } from './copy-root.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry } from './entry.ts';
 import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
@@ -145,7 +145,7 @@ export class BrowseTree implements RequestHandler {
 		if (!copy || copy.isGone()) return -ESTALE;
 		if (isParentOfCopy(request)) return answerEntry(reply, this.#rootEntry());
 		const isCopyRoot = request.nodeLow === ROOT_INODE;
-		if (isCopyRoot && isForRootAlone(request)) {
+		if (isCopyRoot && CopyRoot.answers(request)) {
 			const root = this.#rootOf(copy);
 			if (typeof root === 'number') return this.#handleClosed(request, reply, copy, root);
 			const result = root.handle(request, reply);
@@ -266,9 +266,15 @@ export class BrowseTree implements RequestHandler {
 
 	/** A copy that cannot be opened is there all the same, as a directory that cannot be entered. */
 	#handleClosed(request: Request, reply: Buffer, copy: BrowseCopy, errno: number): number {
-		if (request.opcode !== protocol.FUSE_GETATTR) return errno;
 		const { attributes, identity, attrValidSec } = closedEntry(copy);
-		return encodeAttrOut(reply, attributes, identity, attrValidSec);
+		switch (request.opcode) {
+			case protocol.FUSE_GETATTR:
+				return encodeAttrOut(reply, attributes, identity, attrValidSec);
+			case protocol.FUSE_STATX:
+				return encodeStatxOut(reply, attributes, identity, undefined, attrValidSec);
+			default:
+				return errno;
+		}
 	}
 
 	#rootEntry(): Entry {

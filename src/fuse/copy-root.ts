@@ -43,32 +43,38 @@ export class CopyRoot {
 		};
 	}
 
-	/** Answers a request for this directory; undefined where that takes its file system. */
-	handle(request: Request, reply: Buffer): number | undefined {
-		const { identity } = this.entry;
-		switch (request.opcode) {
-			case FUSE_GETATTR:
-				return encodeAttrOut(reply, this.#inode, identity, FOREVER_SEC);
-			case FUSE_STATX:
-				return encodeStatxOut(reply, this.#inode, identity, this.#inode.birthtime, FOREVER_SEC);
-			case FUSE_GETXATTR:
-				return this.#xattrs && this.#getXattr(request, reply, this.#xattrs);
-			case FUSE_LISTXATTR:
-				return this.#xattrs && answerXattrNames(request, reply, [...this.#xattrs.keys()].map(bytesOf));
-			default:
-				return undefined;
-		}
+	/** By opcode: which requests for a copy's directory need nothing else of it, and how they are answered. */
+	static readonly #ANSWERS: ReadonlyMap<number, RootAnswer> = new Map<number, RootAnswer>([
+		[FUSE_GETATTR, (root, _, reply) => encodeAttrOut(reply, root.#inode, root.entry.identity, FOREVER_SEC)],
+		[FUSE_STATX, (root, _, reply) => root.#statx(reply)],
+		[FUSE_GETXATTR, (root, request, reply) => root.#xattrs && getXattr(request, reply, root.#xattrs)],
+		[FUSE_LISTXATTR, (root, request, reply) => root.#xattrs && listXattrs(request, reply, root.#xattrs)],
+	]);
+
+	/** Whether `handle` may have the answer. */
+	static answers({ opcode }: Request): boolean {
+		return CopyRoot.#ANSWERS.has(opcode);
 	}
 
-	#getXattr(request: Request, reply: Buffer, xattrs: Xattrs): number {
-		const value = xattrs.get(textOf(requestedXattr(request)));
-		return value ? answerXattr(request, reply, value) : -ENODATA;
+	/** Answers a request for this directory; undefined where that takes its file system. */
+	handle(request: Request, reply: Buffer): number | undefined {
+		return CopyRoot.#ANSWERS.get(request.opcode)?.(this, request, reply);
+	}
+
+	#statx(reply: Buffer): number {
+		return encodeStatxOut(reply, this.#inode, this.entry.identity, this.#inode.birthtime, FOREVER_SEC);
 	}
 }
 
-/** Which requests for a copy's directory need nothing else of it. */
-export const isForRootAlone = ({ opcode }: Request): boolean =>
-	opcode === FUSE_GETATTR || opcode === FUSE_STATX || opcode === FUSE_GETXATTR || opcode === FUSE_LISTXATTR;
+type RootAnswer = (root: CopyRoot, request: Request, reply: Buffer) => number | undefined;
+
+function getXattr(request: Request, reply: Buffer, xattrs: Xattrs): number {
+	const value = xattrs.get(textOf(requestedXattr(request)));
+	return value ? answerXattr(request, reply, value) : -ENODATA;
+}
+
+const listXattrs = (request: Request, reply: Buffer, xattrs: Xattrs) =>
+	answerXattrNames(request, reply, [...xattrs.keys()].map(bytesOf));
 
 const textOf = (name: Uint8Array) => Buffer.from(name).toString('latin1');
 const bytesOf = (name: string) => Buffer.from(name, 'latin1');

@@ -2,7 +2,7 @@ import { closeSync, constants, openSync, realpathSync, statSync, writeFileSync }
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
 import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
-import { findMount } from '../system/mountinfo.ts';
+import { findMount, mountsAt } from '../system/mountinfo.ts';
 import { mountAsUser, unmountAsUser } from './fusermount.ts';
 import { MAX_CONTENT_BYTES } from './protocol.ts';
 
@@ -63,12 +63,15 @@ function mountAsRoot(mountPoint: string, options: MountOptions): number {
 
 /**
  * Ends a mount; every session on it then returns. `detach` takes it out of the tree at once and lets those go on who have
- * files open there. Never call it from a thread that serves the mount. Not mounted any more is no error.
- * Errors: `refused` (`mount-busy`), `io` (`unmount-failed`).
+ * files open there. Never call it from a thread that serves the mount. Not mounted any more is no error. What somebody
+ * else has mounted there is left alone: where it lies over ours, so is ours. Errors: `refused` (`mount-busy`), also for
+ * that where `detach` is not set; `io` (`unmount-failed`).
  */
 export function unmount(mountPoint: string, options: { readonly detach: boolean }): void {
+	if (!options.detach) checkNotCovered(mountPoint);
+	if (findMount(mountPoint)?.type !== TYPE) return;
 	if (!isRoot()) {
-		if (findMount(mountPoint)?.type === TYPE) unmountAsUser(mountPoint, options);
+		unmountAsUser(mountPoint, options);
 		return;
 	}
 	try {
@@ -79,6 +82,14 @@ export function unmount(mountPoint: string, options: { readonly detach: boolean 
 		if (code === 'EBUSY') throw refused('mount-busy', `${mountPoint}: in use, so it cannot be unmounted`);
 		throw ioError('unmount-failed', `${mountPoint}: cannot be unmounted: ${messageOf(error)}`, error);
 	}
+}
+
+/** Errors: `refused` (`mount-busy`) where something else is mounted over a mount of ours. */
+export function checkNotCovered(mountPoint: string): void {
+	const types = mountsAt(mountPoint).map(({ type }) => type);
+	const top = types.at(-1);
+	if (!types.includes(TYPE) || top === TYPE) return;
+	throw refused('mount-busy', `${mountPoint}: ${top} is mounted over it; unmount that first: umount ${mountPoint}`);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { BlockDevice } from '../block/device.ts';
 import { FileDevice } from '../block/file-device.ts';
-import { DiffAreaReader, ShadowView } from '../diff/shadow-view.ts';
+import { DiffAreaReader } from '../diff/diff-area-reader.ts';
+import { ShadowView } from '../diff/shadow-view.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 
 /** Opens the devices of shadow copies in this thread; copies of one diff area share what they can. */

@@ -24,8 +24,10 @@ export class EventLog {
 	constructor(storage: string, nowMs: () => number) {
 		this.#path = eventsPath(storage);
 		this.#nowMs = nowMs;
-		const events = attempt(() => readEvents(storage)) ?? [];
-		this.#inFileCount = events.length;
+		const text = attempt(() => readText(storage)) ?? '';
+		const events = eventsIn(text);
+		// Behind a line that a power cut tore, the next event would be lost with it: then the file is written anew.
+		this.#inFileCount = text === '' || text.endsWith('\n') ? events.length : FILE_EVENTS_MAX;
 		this.#all = events.slice(-KEPT_MAX);
 	}
 
@@ -93,14 +95,19 @@ export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
 const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;
 
 /** The events in a storage directory, oldest first; none where there is no such file. Errors: those of reading it. */
-export function readEvents(storage: string): VolumeEvent[] {
-	let text: string;
+export const readEvents = (storage: string): VolumeEvent[] => eventsIn(readText(storage));
+
+/** Empty where there is no such file. */
+function readText(storage: string): string {
 	try {
-		text = readFileSync(eventsPath(storage), 'utf8');
+		return readFileSync(eventsPath(storage), 'utf8');
 	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
 		throw error;
 	}
+}
+
+function eventsIn(text: string): VolumeEvent[] {
 	return text
 		.split('\n')
 		.filter(Boolean)

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { CATALOG_NAMES } from '../diff/catalog.ts';
 import { missing } from '../errors.ts';
 
+/** Whether a directory has a catalog, as far as the caller may see. */
+export const isStorage = (directory: string) => CATALOG_NAMES.some((name) => existsSync(join(directory, name)));
+
 /**
  * The storage of a volume that is not mounted: TARGET itself, where it is a storage, or what lies beside the image
  * TARGET. Errors: missing `no-such-volume`.
@@ -10,9 +13,8 @@ import { missing } from '../errors.ts';
 export function findStorage(target: string): string {
 	try {
 		const path = realpathSync(target);
-		for (const directory of [path, `${path}.noonmark`]) {
-			if (CATALOG_NAMES.some((name) => existsSync(join(directory, name)))) return directory;
-		}
+		const found = [path, `${path}.noonmark`].find(isStorage);
+		if (found !== undefined) return found;
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 	}

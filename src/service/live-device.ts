@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import createDebug from 'debug';
-import { messageOf, NoonmarkError } from '../errors.ts';
+import { messageOf, NoonmarkError, refused } from '../errors.ts';
 import { mountFuse, unmount } from '../fuse/mount.ts';
 import type { Writer } from '../shadow/writers.ts';
+import { findMount } from '../system/mountinfo.ts';
 import { FileSystemWriter } from './file-system-writer.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
@@ -81,8 +82,18 @@ export class LiveDevice {
 	/** Unmounts and waits until the volume is closed. Errors: refused `mount-busy`; io `tool-failed` where data is in use. */
 	async close(): Promise<void> {
 		await this.#unmountData();
+		const wasMounted = findMount(this.path) !== undefined;
 		await this.#unmountWhenReleased();
+		if (!wasMounted) await this.#endsBySelf();
 		await this.thread.ended;
+	}
+
+	/** Out of sight, the live device may be in use still, by mounts that are not known to be on it any more. */
+	async #endsBySelf(): Promise<void> {
+		const isOver = delay(LOOP_RELEASE_MS_MAX, 'in use' as const, { ref: false });
+		if ((await Promise.race([this.thread.ended, isOver])) !== 'in use') return;
+		const what = this.#data === null ? 'what is mounted from it' : `what is mounted from it (umount ${this.#data})`;
+		throw refused('mount-busy', `${this.path}: is not mounted there any more, but still in use; unmount ${what} first`);
 	}
 
 	/**

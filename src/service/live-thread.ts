@@ -160,7 +160,7 @@ function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typ
 	live.flush();
 	keepMark();
 	try {
-		diffArea.close(setup.readOnly ? stamp : durableVolumeStamp(setup.imagePath));
+		diffArea.close(setup.readOnly ? stamp : durableVolumeStamp(volume.fd));
 	} catch (error) {
 		log('the diff area could not be closed in order: %s', messageOf(error)); // it is opened as after a crash
 	}

@@ -23,9 +23,10 @@ import { messageOf, missing, refused } from '../errors.ts';
 import { checkTransport, type Transport } from '../fuse/transport.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { eventsPath } from './event-log.ts';
+import { isStorage } from './find-storage.ts';
 import { loopDevicesOverImage, majorMinorsOf, mountPointsOf } from './loop-mounts.ts';
 import { isWithin } from './mount-users.ts';
-import { runningVolumes, type VolumePaths } from './runtime-directory.ts';
+import { isAlive, registeredVolumes, type VolumePaths } from './runtime-directory.ts';
 
 export { COPIES_MAX } from '../diff/diff-area-types.ts';
 export { TRANSPORTS } from '../fuse/transport.ts';
@@ -77,9 +78,9 @@ export function checkPrivilege({ readOnly, data, live }: Pick<MountRequest, 'rea
  * there; for an ordinary user it makes nothing, and plans no live device. Errors: missing `no-such-image`,
  * `no-mount-point`, `no-such-storage`; refused with the reason.
  */
-export async function planMount(request: MountRequest): Promise<MountPlan> {
+export function planMount(request: MountRequest): MountPlan {
 	const image = realPath(request.image, 'no-such-image', 'there is no such image');
-	await checkImageIsFree(image);
+	checkImageIsFree(image);
 	const mountpoint = emptyDirectory(request.mountpoint, 'the mount point');
 	const data = request.data === undefined ? null : emptyDirectory(request.data, 'the data directory');
 	const storage = madeOf(request.storage ?? `${image}.noonmark`);
@@ -90,14 +91,14 @@ export async function planMount(request: MountRequest): Promise<MountPlan> {
 	if (process.getuid!() !== 0) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);
-		if (request.storage !== undefined && !existsSync(join(storage, 'catalog')))
+		if (request.storage !== undefined && !isStorage(storage))
 			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
 		return { paths, made: [], ...options };
 	}
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
 	const made = [storage, live].filter((path) => !existsSync(path));
-	mkdirSync(storage, { recursive: true, mode: 0o700 });
+	makeStorage(storage);
 	makeLiveFile(live);
 	return { paths, made, ...options };
 }
@@ -116,9 +117,9 @@ export function undoPlan({ paths: { storage, live }, made }: MountPlan): void {
 }
 
 /** Errors: refused `image-in-use` with who uses the image. */
-async function checkImageIsFree(image: string): Promise<void> {
+function checkImageIsFree(image: string): void {
 	const inUse = (by: string) => refused('image-in-use', `${image}: in use by ${by}`);
-	const running = (await runningVolumes()).find(({ volume }) => volume.image === image);
+	const running = registeredVolumes().find((registered) => registered.volume.image === image && isAlive(registered));
 	if (running) throw inUse(`Noonmark already (pid ${running.volume.pid}, mounted on ${running.volume.mountpoint})`);
 	const [loop] = loopDevicesOverImage(image);
 	if (loop)
@@ -143,6 +144,8 @@ function blockDeviceNumbers(devicePath: string): string[] {
 
 /** The real path of a directory that something is to be mounted on. */
 function emptyDirectory(path: string, what: string): string {
+	if (findMount(resolve(path)))
+		throw refused('mount-point-busy', `${resolve(path)}: something is mounted there already`);
 	const directory = realPath(path, 'no-mount-point', `${what} does not exist; make it first: mkdir -p ${path}`);
 	if (!statSync(directory).isDirectory())
 		throw refused('wrong-mount-point', `${directory}: ${what} is not a directory`);
@@ -193,6 +196,12 @@ function checkNesting({ image, mountpoint, live, data, storage }: VolumePaths): 
 	}
 }
 
+function makeStorage(storage: string): void {
+	const stats = statSync(storage, { throwIfNoEntry: false });
+	if (!stats) mkdirSync(storage, { mode: 0o700 });
+	else if (!stats.isDirectory()) throw refused('storage-no-directory', `${storage}: the storage is no directory`);
+}
+
 function makeLiveFile(live: string): void {
 	const stats = statSync(live, { throwIfNoEntry: false });
 	if (!stats) {
@@ -202,7 +211,7 @@ function makeLiveFile(live: string): void {
 	if (!stats.isFile() || stats.size > 0) {
 		throw refused(
 			'live-not-empty',
-			`${live}: the live device is mounted over an empty file; this is ${stats.isFile() ? `one of ${stats.size} bytes` : 'no file'}`,
+			`${live}: the live device is mounted over an empty file; this is ${stats.isFile() ? `one of ${stats.size} bytes; remove it, or name another with --live` : 'no file'}`,
 		);
 	}
 }

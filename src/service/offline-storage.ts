@@ -74,7 +74,7 @@ export function repairOffline(volume: OfflineVolume, onProgress: (progress: Prog
 		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(image)) });
 		const isDropped = ({ label }: { label: unknown }) => dropped.some(({ id }) => id === (label as ShadowCopy).id);
 		for (const { epoch } of diffArea.allCopies.filter(isDropped)) diffArea.delete(epoch);
-		diffArea.close(durableVolumeStamp(image));
+		diffArea.close(durableVolumeStamp(device.fd));
 		return dropped;
 	});
 }
@@ -89,6 +89,6 @@ export const discardOffline = ({ image, storage }: OfflineVolume): void =>
 /** Takes the volume as it is for the one that the copies are of. Errors: refused `volume-resized`; those of the catalog. */
 export const trustOffline = ({ image, storage }: OfflineVolume): void =>
 	underLock(image, (device) => {
-		const { volumeId } = trustVolume(storage, device.sizeBytes, durableVolumeStamp(image));
+		const { volumeId } = trustVolume(storage, device.sizeBytes, durableVolumeStamp(device.fd));
 		writeMark(image, { volumeId, lostBefore: readMark(image)?.lostBefore ?? 0 });
 	});

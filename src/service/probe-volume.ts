@@ -62,5 +62,6 @@ function found(device: BlockDevice): string {
 	const bytes = Buffer.alloc(Math.min(4096, device.sizeBytes));
 	device.read(0, bytes);
 	if (bytes.every((byte) => byte === 0)) return `the first ${bytes.length} of its ${device.sizeBytes} bytes are zeros`;
-	return `has ${device.sizeBytes} bytes that begin with ${bytes.subarray(0, 8).toString('hex')}, and no ext magic at byte 1080`;
+	const size = device.sizeBytes === 1 ? '1 byte that begins' : `${device.sizeBytes} bytes that begin`;
+	return `has ${size} with ${bytes.subarray(0, 8).toString('hex')}, and no ext magic at byte 1080`;
 }

@@ -54,7 +54,7 @@ async function serveVolume(
 	const { image, mountpoint, data, live } = request;
 	await untilSettled(absolutePath(image));
 	await cleanUpStaleMounts([image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath));
-	const plan = await planMount(request);
+	const plan = planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
 	const imageSizeBytes = probeOrUndo(plan);
 	const directory = makeVolumeDirectory(plan.paths.image);

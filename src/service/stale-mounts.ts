@@ -1,8 +1,16 @@
-import { unmount } from '../fuse/mount.ts';
+import { TYPE, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
-import { isAlive, placesOf, type RegisteredVolume, registeredVolumes, unregister } from './runtime-directory.ts';
+import {
+	findKilledVolume,
+	isAlive,
+	placesOf,
+	type RegisteredVolume,
+	registeredVolumes,
+	turnToMount,
+	unregister,
+} from './runtime-directory.ts';
 
 /**
  * Clears away what services that were killed left in these places (images, mount points, …): their mounts, which answer
@@ -16,6 +24,20 @@ export async function cleanUpStaleMounts(places: readonly string[]): Promise<voi
 	}
 }
 
+/** Clears away what the killed service of a volume left, and returns what it was; undefined where there is none. */
+export async function cleanUpKilled(target: string): Promise<RegisteredVolume | undefined> {
+	const image = findKilledVolume(target)?.volume.image;
+	if (image === undefined) return undefined;
+	const endTurn = await turnToMount(image);
+	try {
+		const killed = findKilledVolume(target); // a mount may have cleared it away meanwhile
+		if (killed) await cleanUp(killed);
+		return killed;
+	} finally {
+		endTurn();
+	}
+}
+
 async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 	const loops = volume.live === null ? [] : loopDevicesOver(volume.live);
 	const majorMinors = loops.flatMap((loop) => loop.majorMinors);
@@ -26,8 +48,7 @@ async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 		await runTool('umount', ['--lazy', mountPoint]);
 	}
 	for (const mountPoint of [volume.live, volume.mountpoint]) {
-		while (mountPoint !== null && findMount(mountPoint)?.type === 'fuse.noonmark')
-			unmount(mountPoint, { detach: true });
+		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
 	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
 	unregister(directory);

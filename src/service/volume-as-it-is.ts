@@ -6,7 +6,7 @@ import { volumeStamp } from './volume-stamp.ts';
 /** What tells whether a storage is that of the volume as it is now: for whoever opens one. */
 export const volumeAsItIs = (device: FileDevice, mark: VolumeMark | undefined) => ({
 	volumeSizeBytes: device.sizeBytes,
-	volumeStamp: volumeStamp(device.path),
+	volumeStamp: volumeStamp(device.fd),
 	volumeState: superblockState(device),
 	...(mark && { markedVolumeId: mark.volumeId, lostBefore: mark.lostBefore }),
 });

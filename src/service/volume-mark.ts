@@ -1,8 +1,8 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import createDebug from 'debug';
 import type { DiffArea } from '../diff/diff-area.ts';
-import { corrupt, messageOf } from '../errors.ts';
-import { getXattr, removeXattr, setXattr } from '../system/libc.ts';
+import { corrupt, ioError, messageOf } from '../errors.ts';
+import { getXattr, removeXattr, SystemError, setXattr } from '../system/libc.ts';
 
 const log = createDebug('noonmark:service:mark');
 
@@ -29,9 +29,12 @@ export function markFor({ share, allCopies, unrecordedLossBefore }: DiffArea): V
 	return { volumeId: share.volumeId, lostBefore: unrecordedLossBefore };
 }
 
-/** Reads the mark; undefined where there is none. Errors: corrupt `mark-damaged`. */
+/**
+ * Reads the mark; undefined where there is none, or can be none. Errors: corrupt `mark-damaged`; io `mark-unreadable`,
+ * since without what it says lost copies would pass for sound ones.
+ */
 export function readMark(imagePath: string): VolumeMark | undefined {
-	const value = attempt(imagePath, () => getXattr(imagePath, ATTRIBUTE));
+	const value = readAttribute(imagePath);
 	if (value === undefined) return undefined;
 	try {
 		const { volumeId, lostBefore } = JSON.parse(value.toString()) as VolumeMark;
@@ -43,9 +46,18 @@ export function readMark(imagePath: string): VolumeMark | undefined {
 	);
 }
 
+function readAttribute(imagePath: string): Buffer | undefined {
+	try {
+		return getXattr(imagePath, ATTRIBUTE);
+	} catch (error) {
+		if (error instanceof SystemError && error.code === 'ENOTSUP') return undefined;
+		throw ioError('mark-unreadable', `${imagePath}: its mark cannot be read: ${messageOf(error)}`, error);
+	}
+}
+
 /** Sets the mark, or removes it; durable on return. Returns false where the image cannot have one. */
 export function writeMark(imagePath: string, mark: VolumeMark | undefined): boolean {
-	const done = attempt(imagePath, () => {
+	try {
 		if (mark) setXattr(imagePath, ATTRIBUTE, Buffer.from(JSON.stringify(mark)));
 		else removeXattr(imagePath, ATTRIBUTE);
 		const fd = openSync(imagePath, 'r');
@@ -55,16 +67,9 @@ export function writeMark(imagePath: string, mark: VolumeMark | undefined): bool
 			closeSync(fd);
 		}
 		return true;
-	});
-	return done ?? false;
-}
-
-function attempt<T>(imagePath: string, action: () => T): T | undefined {
-	try {
-		return action();
 	} catch (error) {
 		log('%s: %s', imagePath, messageOf(error));
-		return undefined;
+		return false;
 	}
 }
 
@@ -73,7 +78,7 @@ export class ImageMark {
 	readonly #imagePath: string;
 	#value: VolumeMark | undefined;
 
-	/** Errors: corrupt `mark-damaged`. */
+	/** Errors: those of readMark. */
 	constructor(imagePath: string) {
 		this.#imagePath = imagePath;
 		this.#value = readMark(imagePath);

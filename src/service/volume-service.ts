@@ -18,6 +18,7 @@ import type {
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
 import { messageOf, refused } from '../errors.ts';
+import { checkNotCovered } from '../fuse/mount.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
@@ -315,6 +316,7 @@ export class VolumeService implements MountedVolume {
 	#checkNotBusy(): void {
 		const { data, mountpoint, live } = this.paths;
 		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) checkNotUsed(mountPoint);
+		checkNotCovered(mountpoint);
 		const others = this.#live.mountPoints().filter((mountPoint) => mountPoint !== data);
 		if (others.length > 0) {
 			throw refused(
@@ -340,7 +342,7 @@ export class VolumeService implements MountedVolume {
 function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null {
 	if (size === 'unbounded') return null;
 	const bytes = 'bytes' in size ? size.bytes : Math.floor((imageSizeBytes * size.percent) / 100);
-	return Math.min(bytes, Number.MAX_SAFE_INTEGER);
+	return Math.min(bytes, Number.MAX_SAFE_INTEGER); // the catalog holds no more
 }
 
 /** statfs(2)'s f_type of tmpfs (devtmpfs tells the same) and ramfs. */

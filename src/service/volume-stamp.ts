@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readSync, statSync } from 'node:fs';
+import { fstatSync, fsyncSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 /** The superblock of ext2, ext3 and ext4: it notes the last mount and the last write. */
@@ -7,11 +7,12 @@ const SUPERBLOCK_AT = 1024;
 
 /**
  * How a volume looks at rest, to tell later whether somebody changed it: of an image the modification time, to the
- * nanosecond; of a block device, whose node has no such time, the checksum of the superblock.
+ * nanosecond; of a block device, whose node has no such time, the checksum of the superblock. It is that of the open file:
+ * something else may have taken its name.
  */
-export function volumeStamp(imagePath: string): string {
-	const stats = statSync(imagePath, { bigint: true });
-	if (!stats.isFile()) return superblockStamp(imagePath);
+export function volumeStamp(fd: number): string {
+	const stats = fstatSync(fd, { bigint: true });
+	if (!stats.isFile()) return superblockStamp(fd);
 	const seconds = new Date(Number(stats.mtimeNs / 1_000_000n)).toISOString().slice(0, 19);
 	return `${seconds}.${String(stats.mtimeNs % 1_000_000_000n).padStart(9, '0')}Z`;
 }
@@ -20,23 +21,13 @@ export function volumeStamp(imagePath: string): string {
  * The stamp to leave behind. What it is taken from is made durable first: flushing the data alone leaves the modification
  * time to the host, and after a power cut the volume would look changed.
  */
-export function durableVolumeStamp(imagePath: string): string {
-	const fd = openSync(imagePath, 'r');
-	try {
-		fsyncSync(fd);
-	} finally {
-		closeSync(fd);
-	}
-	return volumeStamp(imagePath);
+export function durableVolumeStamp(fd: number): string {
+	fsyncSync(fd);
+	return volumeStamp(fd);
 }
 
-function superblockStamp(devicePath: string): string {
-	const fd = openSync(devicePath, 'r');
-	try {
-		const superblock = Buffer.alloc(SUPERBLOCK_BYTES);
-		readSync(fd, superblock, 0, SUPERBLOCK_BYTES, SUPERBLOCK_AT);
-		return `superblock ${crc32(superblock).toString(16).padStart(8, '0')}`;
-	} finally {
-		closeSync(fd);
-	}
+function superblockStamp(fd: number): string {
+	const superblock = Buffer.alloc(SUPERBLOCK_BYTES);
+	readSync(fd, superblock, 0, SUPERBLOCK_BYTES, SUPERBLOCK_AT);
+	return `superblock ${crc32(superblock).toString(16).padStart(8, '0')}`;
 }

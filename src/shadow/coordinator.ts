@@ -55,7 +55,10 @@ export class Coordinator {
 		return this.#frozen;
 	}
 
-	/** Errors: refused `creation-in-progress`; io `freeze-failed`, `hold-expired`, `deadline-passed`; a provider's own. */
+	/**
+	 * Errors: refused `creation-in-progress`; io `freeze-failed`, `thaw-failed`, `hold-expired`, `deadline-passed`; a
+	 * provider's own.
+	 */
 	async create(members: readonly SetMember[]): Promise<ShadowCopy[]> {
 		if (this.#busy) {
 			throw refused(
@@ -89,7 +92,10 @@ export class Coordinator {
 		}
 	}
 
-	/** Runs `step` with all writers frozen, within the deadline; thaws them whatever happens. */
+	/**
+	 * Runs `step` with all writers frozen, within the deadline; thaws them whatever happens. What cannot be thawed is still
+	 * frozen, which its user must be told, or somebody else has thawed it, and the copy may be torn.
+	 */
 	async #frozenStep<T>(writers: readonly Writer[], step: () => Promise<T>): Promise<T> {
 		const { freezeMs } = this.#deadlines;
 		let expired = false;
@@ -99,17 +105,21 @@ export class Coordinator {
 			return step();
 		};
 		this.#frozen = writers.length > 0;
+		let result: T;
+		let thaws: PromiseSettledResult<void>[];
 		try {
-			return await withDeadline(
+			result = await withDeadline(
 				frozenStep(),
 				freezeMs,
 				`the copy was not made within the ${freezeMs / 1000} s that writers may be frozen`,
 			);
 		} finally {
 			expired = true;
-			await Promise.allSettled(writers.map((writer) => writer.thaw()));
+			thaws = await Promise.allSettled(writers.map((writer) => writer.thaw()));
 			this.#frozen = false;
 		}
+		for (const [i, thaw] of thaws.entries()) if (thaw.status === 'rejected') throw notThawed(writers[i]!, thaw.reason);
+		return result;
 	}
 
 	async #commitHeld(handles: readonly VolumeHandle[], describe: () => ShadowCopy[]): Promise<ShadowCopy[]> {
@@ -144,6 +154,9 @@ async function freeze(writer: Writer): Promise<void> {
 		});
 	}
 }
+
+const notThawed = (writer: Writer, reason: unknown) =>
+	new NoonmarkError('io', 'thaw-failed', `${writer.name} could not be thawed: ${messageOf(reason)}`, { cause: reason });
 
 /** Errors: io `deadline-passed`. The promise itself goes on; its end is not waited for. */
 async function withDeadline<T>(promise: Promise<T>, timeoutMs: number, message: string): Promise<T> {

@@ -99,7 +99,7 @@ export function systemCall(number: number, a: number, b: number, c = 0, d = 0, e
 /** Where a piece of memory is. It stays there as long as it is in use, if it is larger than 64 bytes. */
 export const addressOf = (memory: Uint8Array) => Number(cMemmove(memory, memory, 0)); // it returns where its argument is
 
-export const POLLIN = 0x1;
+const POLLIN = 0x1;
 
 /** Waits on descriptors. The table is made once and used for every wait; entry i has its events in `revents(i)`. */
 export class PollSet {
@@ -285,4 +285,10 @@ const F_SETFL = 4;
 export function setNonBlocking(fd: number): void {
 	const flags = check('fcntl', cFcntl(fd, F_GETFL, 0));
 	check('fcntl', cFcntl(fd, F_SETFL, flags | fsConstants.O_NONBLOCK));
+}
+
+/** Takes O_DIRECT from an open file. */
+export function endDirectIo(fd: number): void {
+	const flags = check('fcntl', cFcntl(fd, F_GETFL, 0));
+	check('fcntl', cFcntl(fd, F_SETFL, flags & ~fsConstants.O_DIRECT));
 }

@@ -19,11 +19,14 @@ export function readMountInfo(): MountEntry[] {
 	return parseMountInfo(readFileSync('/proc/self/mountinfo'));
 }
 
-/** The mount on top at a path that is absolute and free of symbolic links. */
-export function findMount(mountPoint: string): MountEntry | undefined {
+/** The mounts at a path that is absolute and free of symbolic links, the one on top last. */
+export function mountsAt(mountPoint: string): MountEntry[] {
 	const wanted = Buffer.from(mountPoint);
-	return readMountInfo().findLast((entry) => entry.mountPoint.equals(wanted));
+	return readMountInfo().filter((entry) => entry.mountPoint.equals(wanted));
 }
+
+/** The one on top of them. */
+export const findMount = (mountPoint: string): MountEntry | undefined => mountsAt(mountPoint).at(-1);
 
 export function parseMountInfo(text: Buffer): MountEntry[] {
 	// latin1 maps each byte to one character and back: nothing is lost on the way.

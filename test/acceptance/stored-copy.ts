@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { FileDevice } from '../../src/block/file-device.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { readStoredCopies } from '../../src/diff/stored-copies.ts';
 import { volumeStamp } from '../../src/service/volume-stamp.ts';
 import type { ShadowCopy } from '../../src/shadow/shadow-copy.ts';
@@ -13,7 +14,7 @@ export async function forEachStoredCopy(
 	use: (copy: ShadowCopy) => Promise<void>,
 ): Promise<void> {
 	const volume = FileDevice.open(image, 'read');
-	const options = { directory: storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: volumeStamp(image) };
+	const options = { directory: storage, volumeSizeBytes: volume.sizeBytes, volumeStamp: volumeStamp(volume.fd) };
 	const stored = readStoredCopies(options)!;
 	const reader = new DiffAreaReader(stored.share);
 	try {

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { Random } from '../helpers/random.ts';
 
 const COPIES = Number(process.env.COPIES ?? 512);

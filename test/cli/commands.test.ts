@@ -1,16 +1,21 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import { parseMaximumSize } from '../../cli/size.ts';
 import { canMount, programs } from '../helpers/requires.ts';
+import { run } from '../helpers/run.ts';
 import { noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
 
 const mountTest = canMount && programs('mke2fs') ? anyTest.serial : anyTest.serial.skip;
 const test = anyTest.serial;
+const CLI = join(import.meta.dirname, '..', '..', 'cli');
 
 test('the help names every command and the exit codes; each command has its own', async (t) => {
 	const { code, stdout } = await noonmark(['--help']);
 	t.is(code, 0);
-	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'resize', 'events', 'inspect']) {
+	const commands = readdirSync(join(CLI, 'commands')).flatMap((name) => /^(\w+)\.js$/.exec(name)?.[1] ?? []);
+	t.true(commands.length > 10);
+	for (const command of commands) {
 		t.regex(stdout.toString(), new RegExp(`^ +${command} `, 'm'));
 		const help = await noonmark([command, '--help']);
 		t.is(help.code, 0);
@@ -37,10 +42,14 @@ for (const args of [
 	['list', 'shadows', 'a', 'b'],
 	['resize', 'target'],
 	['resize', 'target', '--max-size', 'plenty'],
+	['resize', 'target', '--max-size', '999999999T'],
+	['mount', 'image', 'dir', '--data', ''],
+	['status', ''],
 ]) {
 	test(`usage: noonmark ${args.join(' ')}`, async (t) => {
 		const { code, stderr } = await noonmark(args);
 		t.is(code, 2);
+		t.regex(stderr, /^noonmark: .+\n/);
 		t.false(/^\s+at /m.test(stderr), stderr);
 	});
 }
@@ -101,6 +110,10 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 		(await noonmark(['list', image])).stdout.toString(),
 		/^NAME +CREATED \(UTC\) +PRESERVED +FREED BY DELETING +VOLUME +ID +STATE\n@GMT-/,
 	);
+	const main = join(CLI, 'main.js');
+	const full = await run('sh', ['-c', '"$@" > /dev/full', 'sh', process.execPath, main, 'list', image]);
+	t.is(full.code, 1);
+	t.regex(full.stderr, /^noonmark: what was to be said could not be written: ENOSPC.*\n$/, 'no stack trace');
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));
@@ -115,5 +128,6 @@ test('maximum sizes', (t) => {
 	t.deepEqual(parseMaximumSize('4096'), { bytes: 4096 });
 	t.deepEqual(parseMaximumSize('15%'), { percent: 15 });
 	t.is(parseMaximumSize('UNBOUNDED'), 'unbounded');
-	for (const text of ['', '0', '0%', '-1', 'M', '10 parsecs']) t.is(parseMaximumSize(text), undefined, text);
+	for (const text of ['', '0', '0%', '-1', 'M', '10 parsecs', '8P', '9000T', '1000000%'])
+		t.is(parseMaximumSize(text), undefined, text);
 });

@@ -142,10 +142,20 @@ test('mount points: missing, a file, not empty, inside one another, over the ima
 		error: 'nested-paths',
 		says: /may lie inside/,
 	});
+	await refused(t, volume, [image, mountpoint, '--storage', file], {
+		code: 4,
+		error: 'storage-no-directory',
+		says: /file: the storage is no directory/,
+	});
+	await refused(t, volume, [image, mountpoint, '--storage', '/proc/storage'], {
+		code: 1,
+		error: 'failed',
+		says: /ENOENT: .*mkdir '\/proc\/storage'/,
+	});
 	await refused(t, volume, [image, mountpoint, '--live', image], {
 		code: 4,
 		error: 'live-not-empty',
-		says: /one of \d+ bytes/,
+		says: /one of \d+ bytes; remove it, or name another with --live/,
 	});
 });
 

@@ -3,7 +3,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { ask } from '../../src/control/client.ts';
-import { serveControl } from '../../src/control/server.ts';
+import { GREETING, serveControl } from '../../src/control/server.ts';
 import { Random } from '../helpers/random.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 
@@ -16,7 +16,7 @@ async function serve(t: ExecutionContext): Promise<string> {
 	return socketPath;
 }
 
-/** Says it, and returns what is answered before the connection ends. */
+/** Says it, and returns what is answered, behind the greeting, before the connection ends. */
 async function say(socketPath: string, text: string | Uint8Array, halfClose = false): Promise<string> {
 	const socket = createConnection(socketPath);
 	socket.on('error', () => {}); // closed while more was being said
@@ -34,7 +34,8 @@ async function say(socketPath: string, text: string | Uint8Array, halfClose = fa
 	if (halfClose) socket.end(text);
 	else socket.write(text);
 	await closed;
-	return answer;
+	if (!answer.startsWith(GREETING)) throw new Error(`not greeted: ${answer}`);
+	return answer.slice(GREETING.length);
 }
 
 const isRefusal = (answer: string) => JSON.parse(answer).error.code === 'bad-request';

@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import type { NoonmarkError } from '../../src/errors.ts';
 import { Rig } from './rig.ts';
 

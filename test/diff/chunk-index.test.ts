@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { ChunkIndex } from '../../src/diff/chunk-index.ts';
 import { Random } from '../helpers/random.ts';
+import { RACE_ASKED, RACE_BASE, RACE_CHUNKS, RACE_OVER, RACE_STRIDE, raceShare } from './chunk-index-race.ts';
 
 /** The oldest location at or after the base, the slow way. */
 const oldestFrom = (locations: readonly number[], base: number) => locations.find((location) => location >= base) ?? 0;
@@ -49,23 +52,47 @@ test('reclaimed nodes serve again, and what living copies read stays right', (t)
 	const random = new Random(20262);
 	t.log(`seed ${random.seed}`);
 	const capacity = 600;
-	const index = ChunkIndex.create(40, capacity);
-	const model: number[][] = Array.from({ length: 40 }, () => []);
+	const index = ChunkIndex.create(1000, capacity);
+	const model: number[][] = Array.from({ length: 1000 }, () => []);
 	let base = 1;
 	let reclaims = 0;
 	for (let location = 2; location < 30_000; location += 2) {
+		// Moves over the volume, so that chunks come that have no version that lives.
+		const nearby = () => (Math.floor(location / 100) + random.integer(40)) % 1000;
 		if (!index.hasRoom(1)) {
 			base = Math.max(base, location - 2 * (100 + random.integer(capacity - 200)));
 			index.reclaim(base);
 			reclaims++;
 			t.true(index.hasRoom(1));
 		}
-		const chunk = random.integer(40);
+		const chunk = nearby();
 		index.publish(chunk, location);
 		model[chunk]!.push(location);
 		const from = base + random.integer(location - base + 4);
-		const asked = random.integer(40);
+		const asked = nearby();
 		t.is(index.find(asked, from), oldestFrom(model[asked]!, from));
 	}
 	t.true(reclaims > 20);
+});
+
+test('a reader in another thread finds what lives while the nodes of other chunks are taken again and again', async (t) => {
+	const share = raceShare();
+	const reader = new Worker(new URL('./chunk-index-reader.js', import.meta.url), { workerData: share });
+	const verdict = once(reader, 'message', { signal: AbortSignal.timeout(60_000) });
+	const random = new Random(20264);
+	t.log(`seed ${random.seed}`);
+	const index = ChunkIndex.attach(share.index);
+	const control = new Int32Array(share.control);
+	for (let chunk = 0; chunk < RACE_CHUNKS; chunk += RACE_STRIDE) index.publish(chunk, RACE_BASE + chunk);
+	let location = 1;
+	while (Atomics.load(control, RACE_ASKED) < 1_000_000 && location < RACE_BASE) {
+		while (index.hasRoom(1)) {
+			const chunk = random.integer(RACE_CHUNKS);
+			if (chunk % RACE_STRIDE !== 0) index.publish(chunk, location++);
+		}
+		index.reclaim(RACE_BASE);
+	}
+	Atomics.store(control, RACE_OVER, 1);
+	t.deepEqual((await verdict)[0], []);
+	await reader.terminate();
 });

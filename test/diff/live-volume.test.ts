@@ -2,7 +2,8 @@ import { truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { DiffArea } from '../../src/diff/diff-area.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { Rig } from './rig.ts';
 
 for (const seed of [1, 2, 3, 4]) {

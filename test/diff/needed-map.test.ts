@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { Rig, type RigOptions } from './rig.ts';
 
 const CHUNK_BYTES = 16384;

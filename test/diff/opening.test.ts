@@ -1,5 +1,14 @@
 /** What a damaged storage costs when it is opened: what is named, what is kept, and that the rest is exact. */
-import { copyFileSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+	copyFileSync,
+	existsSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	truncateSync,
+	writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
@@ -60,6 +69,8 @@ function changeHeader(path: string, change: (page: Buffer) => void): void {
 	writeFileSync(path, bytes);
 }
 
+const placesOf = (segment: string) => segment.replace('segment', 'places');
+
 const DAMAGE: Record<string, { harm: (path: string) => void; says: RegExp }> = {
 	missing: { harm: (path) => rmSync(path), says: /segment is missing/ },
 	truncated: { harm: (path) => truncateSync(path, 30_000), says: /byte .*durable/ },
@@ -71,7 +82,11 @@ const DAMAGE: Record<string, { harm: (path: string) => void; says: RegExp }> = {
 	'of a later version': { harm: (path) => changeHeader(path, (page) => page.writeUInt32LE(9, 8)), says: /version 9/ },
 	'damaged in its header': { harm: (path) => overwrite(path, 0x20, 5), says: /checksum of its header/ },
 	'damaged in the header of its second record': {
-		harm: (path) => overwrite(path, recordsOf(path)[1]!, 7),
+		harm: (path) => {
+			// It stands in for the headers of records, which are checked when somebody reads what they tell of.
+			rmSync(placesOf(path), { force: true });
+			overwrite(path, recordsOf(path)[1]!, 7);
+		},
 		says: /record 1 at byte \d+ is damaged|sound up to byte/,
 	},
 };
@@ -81,12 +96,14 @@ for (const [what, { harm, says }] of Object.entries(DAMAGE)) {
 	for (const epoch of [2, 4]) {
 		test(`a segment ${what} (${epoch} of 4): its readers are kept unreadable, the rest is exact, and it can come back`, (t) => {
 			const rig = rigWithCopies(t, seed++);
+			rig.restart();
 			rig.close();
 			const path = segmentOf(rig, epoch);
+			t.is(existsSync(placesOf(path)), epoch < 4, 'of a segment that does not grow any more');
 			copyFileSync(path, `${path}.kept`);
-			// A places file stands in for headers and records; the kept lengths tell a segment that is too short.
-			rmSync(path.replace('segment', 'places'), { force: true });
 			harm(path);
+			const asItIs = { directory: storageOf(rig), volumeSizeBytes: SIZE_BYTES, volumeStamp: 'today' };
+			const stored = readStoredCopies(asItIs)!.copies;
 			rig.open();
 			const epochs = [1, 2, 3, 4].slice(0, epoch);
 			t.deepEqual([...rig.unreadable.keys()], epochs);
@@ -94,6 +111,11 @@ for (const [what, { harm, says }] of Object.entries(DAMAGE)) {
 				t.regex(fault!, says);
 				t.true(fault!.includes(path), 'the file is named');
 			}
+			t.deepEqual(
+				stored.map(({ fault }) => fault),
+				rig.diffArea.allCopies.map(({ fault }) => fault),
+				'who may only read finds the same',
+			);
 			goOn(t, rig);
 			const told = rig.events.length;
 			t.is(told, epoch);

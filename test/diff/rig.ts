@@ -4,9 +4,10 @@ import type { ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { CatalogCopy } from '../../src/diff/catalog.ts';
 import { DiffArea } from '../../src/diff/diff-area.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import type { DiffAreaEvent, DiffAreaOptions, StoragePolicy } from '../../src/diff/diff-area-types.ts';
 import { LiveVolume } from '../../src/diff/live-volume.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { Random } from '../helpers/random.ts';
 import { scratchDirectory } from '../torture/scratch.ts';
 

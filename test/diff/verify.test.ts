@@ -3,8 +3,9 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import { PAGE_BYTES } from '../../src/diff/segment.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { type SegmentFault, touchedChunks, verifySegment } from '../../src/diff/verify.ts';
 import { Rig } from './rig.ts';
 

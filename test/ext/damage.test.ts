@@ -400,6 +400,40 @@ it('an xattr value in an inode that is none', isContained, IN_BLOCK, 'xattr-inod
 	return fs.listXattrs(inode).map((name) => fs.getXattr(inode, name));
 });
 
+it(
+	'an ACL with a tag that is none',
+	isContained,
+	'attributes/acl',
+	'acl',
+	({ patchInode }) => patchInode((r) => r.writeUInt16LE(0x40, r.indexOf('0100000001000600', 0, 'hex') + 4)),
+	(fs) => fs.getXattr(inodeAt(fs, 'attributes/acl'), Buffer.from('system.posix_acl_access')),
+);
+
+/** By the place in the root of a directory's index: what is written there, which no index has. */
+const ODD_INDEXES: Readonly<Record<string, readonly [at: number, value: number]>> = {
+	'a hash function that is none': [0x1c, 77],
+	'a root of another length': [0x1d, 12],
+	'more levels than there can be': [0x1e, 3],
+	'flags that nobody knows': [0x1f, 1],
+	'room for more entries than fit': [0x20, 0xff],
+	'no entries': [0x22, 0],
+};
+
+for (const [what, [at, value]] of Object.entries(ODD_INDEXES)) {
+	it(`the index of a directory says ${what}: names are found without it`, async (t) => {
+		const image = new DamagedImage(Buffer.from(await soundImage(t)));
+		const sound = ExtFileSystem.open(image);
+		const directory = inodeAt(sound, 'directories/many');
+		const names = listDirectory(sound, directory).map(([name]) => Buffer.from(name, 'latin1'));
+		t.true(names.length > 400);
+		const block = sound.files.runAt(directory, 0).block * sound.superblock.blockSizeBytes;
+		image.patch(block + at, 1, (bytes) => bytes.writeUInt8(value));
+		const fs = ExtFileSystem.open(image);
+		for (const name of names) t.is(fs.lookup(directory, name), sound.lookup(directory, name));
+		t.is(fs.lookup(directory, Buffer.from('nothing')), undefined);
+	});
+}
+
 it('a size beyond 2^32 blocks: zeros to its end, and no hole without an end', async (t) => {
 	const image = new DamagedImage(Buffer.from(await soundImage(t)));
 	const sizeBytes = 2 ** 52 + 4096;

@@ -118,4 +118,20 @@ const readsBack = test.macro((t, blockSizeBytes: number) => {
 	fc.assert(property, { seed: SEED, numRuns: 60 });
 });
 
+test('a type that is none is told as unknown', (t) => {
+	const content = writeDirectory([{ name: Buffer.from('file'), isDeleted: false, slackWords: 0 }], 1024);
+	for (const [type, shown] of [
+		[7, 7],
+		[8, 0],
+		[0xff, 0],
+	] as const) {
+		content.writeUInt8(type, 7);
+		const { directories, directory } = open(content, 1024);
+		t.deepEqual(
+			list(directories, directory, 0).map(([, , fileType]) => fileType),
+			[shown],
+		);
+	}
+});
+
 for (const kibibytes of [1, 4, 32, 64]) test(`entries in blocks of ${kibibytes} KiB`, readsBack, kibibytes << 10);

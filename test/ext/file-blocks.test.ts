@@ -182,3 +182,17 @@ test('extents as long as they can be: 32768 blocks written, 32767 not', (t) => {
 	t.deepEqual(reader.runAt(inode, 65535), { block: 80_000, count: 1 });
 	t.is(reader.runAt(inode, 65536).block, 0);
 });
+
+test('pointers of a block map that lead outside the volume, and blocks past what it can hold', (t) => {
+	const map = (index: number) => {
+		const root = Buffer.alloc(60);
+		root.writeUInt32LE(superblock.blockCount, 4 * index);
+		return inodeWith(root, 0);
+	};
+	const files = new MapWriter().reader();
+	const firstOf = [12, 12 + 256, 12 + 256 + 256 ** 2];
+	for (const [i, fileBlock] of firstOf.entries()) {
+		t.throws(() => files.runAt(map(12 + i), fileBlock), { code: 'block-out-of-range' });
+	}
+	t.throws(() => files.runAt(map(0), 12 + 256 + 256 ** 2 + 256 ** 3), { code: 'block-map' });
+});

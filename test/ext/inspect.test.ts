@@ -116,6 +116,15 @@ it('an inode by its number: the journal, and one that the volume does not have',
 	t.deepEqual(codes(inspectImage(image, { path: '/links/nothing' }).errors), ['no-such-file']);
 });
 
+it('the project of an inode whose fields end before it is not made up from what lies there', async (t) => {
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, ['-t', 'ext4', '-O', '^metadata_csum']);
+	const input = ['mkdir dir', 'sif dir projid 77'].map((request) => `${request}\n`).join('');
+	await runOk('debugfs', ['-w', '-f', '-', image], { input });
+	t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, 77);
+	await runOk('debugfs', ['-w', '-R', 'sif dir extra_isize 0', image]);
+	t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, null);
+});
+
 it('a damaged volume: the rest is told', async (t) => {
 	const image = await builtImage(t, 'ext4, 1 KiB');
 	const { inode } = inspectImage(image, { path: '/attributes/in-block' });

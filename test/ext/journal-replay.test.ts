@@ -7,9 +7,12 @@ import { FileDevice } from '../../src/block/file-device.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { readSuperblock } from '../../src/ext/filesystem.ts';
 import { withJournal } from '../../src/ext/journal.ts';
+import { superblockChecksum } from '../../src/ext/journal-file.ts';
+import * as layout from '../../src/ext/journal-layout.ts';
 import { editImage } from '../helpers/ext-edit.ts';
 import {
 	type JournalFormat,
+	journalBlocksOf,
 	type Log,
 	type PlacedBlock,
 	type Transaction,
@@ -186,6 +189,7 @@ const places: Record<string, Omit<Damage, 'transaction'>> = {
 	'commit block: number of transaction': { kind: 'commit', byte: 11, value: 0x40 },
 	'commit block: checksum': { kind: 'commit', byte: 16, value: 0x01 },
 	'commit block: type': { kind: 'commit', byte: 7, value: 0x40 },
+	'commit block: behind its header, as a torn one': { kind: 'commit', byte: 700, value: 0x40 },
 };
 
 for (const formatName of [
@@ -201,3 +205,60 @@ for (const formatName of [
 		}
 	});
 }
+
+const { SUPERBLOCK_V1, COMPAT_CHECKSUM, JOURNAL_INCOMPAT } = layout;
+const WITH_V3 = JOURNAL_INCOMPAT.journal_incompat_revoke | JOURNAL_INCOMPAT.journal_checksum_v3;
+
+/** Fields of the journal's superblock that are written over those of a sound log; its checksum is right but where it is one. */
+const SUPERBLOCKS: readonly Parameters<typeof layout.journalSuperblockLayout.encode>[0][] = [
+	{},
+	{ magic: 0xc03b3999 },
+	{ type: layout.COMMIT_BLOCK },
+	{ blockSizeBytes: 2048 },
+	{ blockCount: 1025 },
+	{ blockCount: 900 },
+	{ firstLogBlock: 0 },
+	{ firstLogBlock: 5000 },
+	{ startBlock: 0 },
+	{ sequence: 9 },
+	{ compat: COMPAT_CHECKSUM },
+	{ incompat: WITH_V3 | 0x4000 },
+	{ incompat: WITH_V3 | JOURNAL_INCOMPAT.journal_checksum_v2 },
+	{ roCompat: 1 },
+	{ checksumType: 1 },
+	{ checksum: 1 },
+];
+
+it("a journal superblock that says something else gets the kernel's verdict", async (t) => {
+	const directory = temporaryDirectory(t);
+	const v3 = formats['checksum v3, 32 bits']!;
+	// The first kind of superblock knows no features, so no volume with checksums has it.
+	for (const [format, fields] of [
+		[plain, { type: SUPERBLOCK_V1 }] as const,
+		...SUPERBLOCKS.map((f) => [v3, f] as const),
+	]) {
+		const image = await emptyImage(directory, format);
+		await writeJournal(image, format, threeTransactions);
+		const [first] = await journalBlocksOf(image);
+		editImage(image, (editor) =>
+			editor.patch(first! * BLOCK_BYTES, BLOCK_BYTES, (block) => {
+				layout.journalSuperblockLayout.encode(fields, block);
+				layout.journalSuperblockLayout.encode({ checksum: fields.checksum ?? superblockChecksum(block) }, block);
+			}),
+		);
+		const ours = readTargets(image);
+		const kernels = await kernelTargets(directory, image);
+		t.deepEqual(typeof ours === 'string' ? 'corrupt' : ours, kernels, JSON.stringify(fields));
+	}
+});
+
+it('a log of a volume that does not say it needs recovery is old, as for the kernel', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await emptyImage(directory, plain);
+	await writeJournal(image, plain, threeTransactions);
+	const replayed = readTargets(image);
+	editImage(image, (editor) => editor.setSuperblock({ incompat: editor.superblock().incompat & ~0x4 }));
+	const ours = readTargets(image);
+	t.notDeepEqual(ours, replayed);
+	t.deepEqual(ours, await kernelTargets(directory, image));
+});

@@ -35,6 +35,8 @@ const CHANGES: readonly (readonly [Change, ...string[]])[] = [
 	...[0, 64, 200, 2048, 3000].map((inodeSizeBytes): [Change] => [{ inodeSizeBytes }]),
 	[{ checksumType: 2 }],
 	...[0, 1, 999_999].map((blockCountLow): [Change] => [{ blockCountLow }]),
+	[{ blockCountHigh: 1 }],
+	[{ blockCountHigh: 1 }, '-O', '^64bit'],
 	[{ clustersPerGroup: 8184 }],
 	[{ blocksPerGroup: 8184 }],
 	[{ blocksPerGroup: 8184, clustersPerGroup: 8184 }],

@@ -119,4 +119,11 @@ test('a copy with a damaged root directory is closed again, and shown as one tha
 		t.throws(() => client.resolve(`/${copies[0]!.name}/lost+found`), { instanceOf: RequestError });
 		t.is(opened.open, 0);
 	}
+	if (!canRun) return;
+	const { mountPoint } = await TRANSPORTS[0]!.serve(t, {
+		copies: [{ number: 1, name: nameOf(0), image }],
+		changedAtMs: 0,
+	});
+	const shown = await runOk('stat', ['--format', '%a %F %w', join(mountPoint, nameOf(0))]);
+	t.is(shown.toString(), '555 directory -\n', 'the time of birth is asked for, too');
 });

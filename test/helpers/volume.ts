@@ -49,7 +49,7 @@ export class TestVolume {
 		this.live = join(this.storage, 'live');
 		writeFileSync(this.image, '');
 		truncateSync(this.image, options.sizeBytes ?? 64 << 20);
-		execFileSync('mke2fs', ['-q', '-F', ...(options.mkfs ?? ['-t', 'ext4']), this.image]);
+		execFileSync('mke2fs', ['-q', '-F', ...(options.mkfs ?? ['-t', 'ext4']), this.image], { timeout: 60_000 });
 		mkdirSync(this.mountpoint);
 		mkdirSync(this.data);
 		t.teardown(() => this.#tearDown());
@@ -80,6 +80,7 @@ export class TestVolume {
 		const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
 		const loops = execFileSync('losetup', ['--all', '--noheadings', '--output', 'NAME,BACK-FILE'], {
 			encoding: 'utf8',
+			timeout: 15_000,
 		}).split('\n');
 		return [...mounts, ...loops]
 			.filter((line) => line.includes(this.directory))

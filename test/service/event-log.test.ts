@@ -10,7 +10,7 @@ function newLog(t: ExecutionContext) {
 	return { storage, log: new EventLog(storage, () => 1_800_000_000_000) };
 }
 
-test('events outlive the log; the line that a power cut tore is left out', (t) => {
+test('events outlive the log; the line that a power cut tore is left out, and takes no later one with it', (t) => {
 	const { storage, log } = newLog(t);
 	t.deepEqual(readEvents(storage), []);
 	log.note('copy-evicted', 'maximum-size', 'one');
@@ -21,7 +21,11 @@ test('events outlive the log; the line that a power cut tore is left out', (t) =
 		{ time, kind: 'copy-evicted', fault: 'maximum-size', message: 'one' },
 		{ time, kind: 'storage-in-memory', fault: null, message: 'two' },
 	];
-	t.deepEqual(new EventLog(storage, () => 0).all, expected);
+	const next = new EventLog(storage, () => 1_800_000_000_000);
+	t.deepEqual(next.all, expected);
+	t.deepEqual(readEvents(storage), expected);
+	for (const message of ['three', 'four']) next.note('copy-readable', null, message);
+	expected.push(...['three', 'four'].map((message) => ({ time, kind: 'copy-readable', fault: null, message })));
 	t.deepEqual(readEvents(storage), expected);
 });
 

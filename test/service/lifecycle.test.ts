@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -125,7 +126,12 @@ test('SIGTERM lets whoever still writes to the data finish', async (t) => {
 	await volume.mount();
 	const pid = await volume.pid();
 	const script = 'exec 3> file; read line; echo finished >&3';
-	const writer = spawn('bash', ['-c', script], { cwd: volume.data, stdio: ['pipe', 'ignore', 'ignore'] });
+	const writer = spawn('bash', ['-c', script], {
+		cwd: volume.data,
+		stdio: ['pipe', 'ignore', 'ignore'],
+		timeout: 60_000,
+		killSignal: 'SIGKILL',
+	});
 	t.teardown(() => writer.kill('SIGKILL'));
 	await eventually(
 		'the writer has its file',
@@ -148,7 +154,11 @@ test('the second SIGTERM waits for nobody: what was written is kept, who still u
 	const copy = await volume.create();
 	const pid = await volume.pid();
 	const script = 'exec 3> "$1/file"; echo written >&3; cd "$2"; echo ready; read line; echo more >&3; ls; read line';
-	const user = spawn('bash', ['-c', script, 'bash', volume.data, copy.path], { stdio: 'pipe', timeout: 60_000 });
+	const user = spawn('bash', ['-c', script, 'bash', volume.data, copy.path], {
+		stdio: 'pipe',
+		timeout: 60_000,
+		killSignal: 'SIGKILL',
+	});
 	t.teardown(() => user.kill('SIGKILL'));
 	const closed = once(user, 'close');
 	const saying = createInterface({ input: user.stdout })[Symbol.asyncIterator]();
@@ -184,6 +194,36 @@ test('the tree of copies unmounted from outside: the service ends in order', asy
 	await runOk('umount', [volume.mountpoint]);
 	await eventually('nothing is left', () => volume.leftovers().length === 0);
 	await runOk('e2fsck', ['-fn', volume.image]);
+});
+
+test('what somebody else mounts over the tree, or in its place, is never taken down', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	await runOk('mount', ['-t', 'tmpfs', 'theirs', volume.mountpoint]);
+	const refusal = await noonmark(['unmount', volume.image]);
+	t.is(refusal.code, 4);
+	t.regex(refusal.stderr, /tmpfs is mounted over it/);
+	await shell('echo still here > "$1/file"; umount "$2"', [volume.data, volume.mountpoint]);
+	const pid = await volume.pid();
+	await shell('umount "$1"; mount -t tmpfs theirs "$1"', [volume.mountpoint]);
+	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
+	t.deepEqual(
+		volume.leftovers().map((line) => line.split(' ')[0]),
+		['theirs'],
+	);
+	await runOk('umount', [volume.mountpoint]);
+});
+
+test('who stays connected to the control socket keeps no service that was unmounted', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	const pid = await volume.pid();
+	const silent = createConnection(join(volumeDirectory(volume.image), 'control.sock'));
+	t.teardown(() => void silent.destroy());
+	silent.on('error', () => {});
+	await once(silent, 'connect');
+	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
 });
 
 test('in the foreground the command lasts as long as the mount', async (t) => {

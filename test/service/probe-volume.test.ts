@@ -17,7 +17,9 @@ it('a volume that another host may be writing: a line in the log', async (t) => 
 	const image = join(temporaryDirectory(t), 'image');
 	writeFileSync(image, '');
 	truncateSync(image, 16 << 20);
-	execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', 'mmp,^metadata_csum', '-b', '1024', image]);
+	execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', 'mmp,^metadata_csum', '-b', '1024', image], {
+		timeout: 30_000,
+	});
 	const build = join(import.meta.dirname, '..', '..', 'src');
 	const probe = async () => {
 		const args = [join(build, 'block/file-device.js'), join(build, 'service/probe-volume.js'), image];

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import { Coordinator, type SetMember } from '../../src/shadow/coordinator.ts';
 import type { Provider } from '../../src/shadow/provider.ts';
@@ -47,6 +47,15 @@ function recordedVolume(
 	};
 }
 
+/** A promise, and what resolves it. */
+function later(): [promise: Promise<void>, resolve: () => void] {
+	let resolve!: () => void;
+	const promise = new Promise<void>((done) => {
+		resolve = done;
+	});
+	return [promise, resolve];
+}
+
 test('each step is taken on all volumes before the next one', async (t) => {
 	const calls: string[] = [];
 	const copies = await new Coordinator().create([recordedVolume('a', calls), recordedVolume('b', calls)]);
@@ -61,7 +70,7 @@ test('each step is taken on all volumes before the next one', async (t) => {
 	);
 });
 
-for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'finish']) {
+for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'thaw', 'finish']) {
 	test(`a failure of ${failing} on one volume aborts the set on all, and thaws whoever was told to freeze`, async (t) => {
 		const calls: string[] = [];
 		const fail = () => Promise.reject(new Error('no'));
@@ -82,9 +91,22 @@ for (const failing of ['prepare', 'freeze', 'hold', 'commit', 'release', 'finish
 
 test('a second creation is refused while one is in progress', async (t) => {
 	const coordinator = new Coordinator();
-	const first = coordinator.create([recordedVolume('a', [], { freeze: () => delay(50) })]);
+	const [frozen, comeThrough] = later();
+	const first = coordinator.create([recordedVolume('a', [], { freeze: () => frozen })]);
 	await t.throwsAsync(coordinator.create([recordedVolume('b', [])]), { code: 'creation-in-progress' });
+	comeThrough();
 	await first;
+});
+
+test('what cannot be thawed fails the set, and is named', async (t) => {
+	const calls: string[] = [];
+	const thaw = () => Promise.reject(new Error('Invalid argument'));
+	await t.throwsAsync(new Coordinator().create([recordedVolume('a', calls), recordedVolume('b', calls, { thaw })]), {
+		code: 'thaw-failed',
+		message: 'writer of b could not be thawed: Invalid argument',
+	});
+	t.true(calls.includes('a thaw'));
+	t.false(calls.includes('a finish') || calls.includes('b finish'));
 });
 
 test('a hold that ended by itself fails the set', async (t) => {
@@ -98,9 +120,11 @@ test('a hold that ended by itself fails the set', async (t) => {
 test('a late writer fails the set: nothing is committed after its deadline', async (t) => {
 	const calls: string[] = [];
 	const coordinator = new Coordinator({ holdMs: 1000, freezeMs: 30 });
-	await t.throwsAsync(coordinator.create([recordedVolume('a', calls, { freeze: () => delay(80) })]), {
+	const [frozen, comeThrough] = later();
+	await t.throwsAsync(coordinator.create([recordedVolume('a', calls, { freeze: () => frozen })]), {
 		code: 'deadline-passed',
 	});
-	await delay(100);
+	comeThrough();
+	await setImmediate();
 	t.deepEqual(calls, ['a prepare', 'a writer.prepare', 'a freeze', 'a thaw', 'a abort']);
 });

@@ -1,7 +1,8 @@
 /** Compares the shadow copies of a diff area with the model of the volume. */
 import type { BlockDevice } from '../../src/block/device.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf } from '../../src/errors.ts';
 import type { ExpectedCopy, VolumeModel } from './volume-model.ts';
 

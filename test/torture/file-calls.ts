@@ -43,7 +43,7 @@ interface OpenFile {
 /** The functions as Node made them, for interposers. */
 export const real = { ...fs };
 
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND } = fs.constants;
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_DIRECT } = fs.constants;
 const FLAGS: Record<string, number> = {
 	r: O_RDONLY,
 	'r+': O_RDWR,
@@ -105,7 +105,10 @@ const replacements = {
 	openSync(path: string, flags: string | number = 'r', mode?: number): number {
 		if (!isWatched(path)) return real.openSync(path, flags, mode);
 		const numeric = typeof flags === 'string' ? FLAGS[flags]! : flags;
-		const fd = around({ kind: 'open', path: resolve(path), flags: numeric }, () => real.openSync(path, flags, mode));
+		// What is written here is a copy, whose memory is not aligned for direct I/O.
+		const fd = around({ kind: 'open', path: resolve(path), flags: numeric }, () =>
+			real.openSync(path, numeric & ~O_DIRECT, mode),
+		);
 		openFiles.set(fd, { path: resolve(path), isDirectory: real.fstatSync(fd).isDirectory(), position: 0 });
 		return fd;
 	},
@@ -116,6 +119,11 @@ const replacements = {
 	readSync(fd: number, ...rest: unknown[]): number {
 		const file = watchedFile(fd);
 		const action = () => (real.readSync as (...args: unknown[]) => number)(fd, ...rest);
+		return file ? around({ kind: 'read', path: file.path }, action) : action();
+	},
+	readvSync(fd: number, buffers: readonly NodeJS.ArrayBufferView[], position?: number | null): number {
+		const file = watchedFile(fd);
+		const action = () => real.readvSync(fd, buffers, position ?? undefined);
 		return file ? around({ kind: 'read', path: file.path }, action) : action();
 	},
 	readFileSync(path: fs.PathOrFileDescriptor, options?: never): unknown {

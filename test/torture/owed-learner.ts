@@ -1,8 +1,9 @@
 import type { BlockDevice } from '../../src/block/device.ts';
 import type { CatalogCopy } from '../../src/diff/catalog.ts';
 import type { DiffArea } from '../../src/diff/diff-area.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import type { NeededMap } from '../../src/diff/needed-map.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { OwedChunks } from '../../src/service/owed-chunks.ts';
 import type { Random } from '../helpers/random.ts';

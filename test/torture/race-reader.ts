@@ -2,8 +2,9 @@
 import { dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FileDevice } from '../../src/block/file-device.ts';
+import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import type { DiffAreaShare } from '../../src/diff/diff-area-types.ts';
-import { DiffAreaReader, ShadowView } from '../../src/diff/shadow-view.ts';
+import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { messageOf, NoonmarkError } from '../../src/errors.ts';
 import { Random } from '../helpers/random.ts';
 import { interpose } from './file-calls.ts';

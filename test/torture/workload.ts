@@ -60,7 +60,7 @@ export function stamped(at: number, lengthBytes: number, sequence: number): Buff
 export const firstContent = (sizeBytes: number) => Buffer.concat([stamped(0, Math.floor(sizeBytes / 2), 1)], sizeBytes);
 
 export const imageIn = (directory: string) => join(directory, 'disk.img');
-export const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
+const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
 
 export const openDiffArea = (
 	directory: string,
@@ -130,7 +130,7 @@ export class Workload {
 		try {
 			this.#flush();
 			this.action = 'close';
-			durableVolumeStamp(imageIn(this.#directory));
+			durableVolumeStamp(this.volume.fd);
 			this.#notebook.keepMark(this.diffArea);
 			this.diffArea.close(this.#notebook.stamp());
 		} finally {
