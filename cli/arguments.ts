@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import meow, { type AnyFlags, type Result } from 'meow';
 import { EXIT_USAGE } from './output.ts';
 
@@ -35,6 +34,7 @@ export function usage(cli: Pick<Result<AnyFlags>, 'help'>, message: string): nev
 /** Asks on a terminal; elsewhere, what was said on the command line counts. */
 export async function confirmed(question: string): Promise<boolean> {
 	if (!process.stdin.isTTY) return true;
+	const { createInterface } = await import('node:readline/promises'); // few commands ask, and it takes a while to load
 	const terminal = createInterface({ input: process.stdin, output: process.stderr });
 	try {
 		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
