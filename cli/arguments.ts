@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
 import meow, { type AnyFlags, type Result } from 'meow';
 import { EXIT_USAGE } from './output.ts';
 
@@ -34,10 +36,12 @@ export function usage(cli: Pick<Result<AnyFlags>, 'help'>, message: string): nev
 /** Asks on a terminal; elsewhere, what was said on the command line counts. */
 export async function confirmed(question: string): Promise<boolean> {
 	if (!process.stdin.isTTY) return true;
-	const { createInterface } = await import('node:readline/promises'); // few commands ask, and it takes a while to load
 	const terminal = createInterface({ input: process.stdin, output: process.stderr });
+	const ended = once(terminal, 'close').then(() => '');
 	try {
-		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+		// Ctrl-D and Ctrl-C are no answer, and mean no.
+		const answer = await Promise.race([terminal.question(`${question} [y/N] `).catch(() => ''), ended]);
+		return /^y(es)?$/i.test(answer.trim());
 	} finally {
 		terminal.close();
 	}

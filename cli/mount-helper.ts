@@ -27,10 +27,11 @@ function flagsOf(options: string, sloppy: boolean): string[] {
 		if (FOR_OTHERS.test(option)) return [];
 		const [, name, value] = /^([^=]*)(?:=(.*))?$/s.exec(option === 'ro' ? 'read_only' : option)!;
 		const flag = name!.replaceAll('_', '-');
-		const key = flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+		const positive = flag.replace(/^no-/, '');
+		const key = positive.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 		const type =
 			key in FLAGS && !['json', 'foreground'].includes(key) ? FLAGS[key as keyof typeof FLAGS].type : undefined;
-		if ((type === 'string' || type === 'number') && value) return [`--${flag}=${value}`];
+		if ((type === 'string' || type === 'number') && value && flag === positive) return [`--${flag}=${value}`];
 		if (type === 'boolean' && value === undefined) return [`--${flag}`];
 		if (sloppy) return [];
 		throw new InvocationError(`${option}: ${type ? 'the option is not used so' : 'there is no such option'}`);

@@ -117,6 +117,16 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));
+	// A terminal that says no, or nothing more (Ctrl-D).
+	for (const input of ['n\n', '\x04']) {
+		const command = [process.execPath, main, 'delete', image, '--all', '--json'].join(' ');
+		const { stdout } = await run('script', ['-qec', command, '/dev/null'], { input, timeoutMs: 20_000 });
+		t.regex(
+			stdout.toString(),
+			/Delete all shadow copies\? \[y\/N\] .*\{"shadowCopies":\[\]\}\r\n$/s,
+			JSON.stringify(input),
+		);
+	}
 	const listed = await volume.list();
 	const deleted = listed.map((report) => ({ ...report, freedByDeletingBytes: null }));
 	t.deepEqual(await noonmarkJson(['delete', image, copy.id]), { shadowCopies: deleted });
