@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import meow, { type AnyFlags, type Result } from 'meow';
 import { EXIT_USAGE } from './output.ts';
@@ -36,8 +37,11 @@ export function usage(cli: Pick<Result<AnyFlags>, 'help'>, message: string): nev
 export async function confirmed(question: string): Promise<boolean> {
 	if (!process.stdin.isTTY) return true;
 	const terminal = createInterface({ input: process.stdin, output: process.stderr });
+	const ended = once(terminal, 'close').then(() => '');
 	try {
-		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+		// Ctrl-D and Ctrl-C are no answer, and mean no.
+		const answer = await Promise.race([terminal.question(`${question} [y/N] `).catch(() => ''), ended]);
+		return /^y(es)?$/i.test(answer.trim());
 	} finally {
 		terminal.close();
 	}

@@ -22,15 +22,16 @@ const FOR_OTHERS =
 class InvocationError extends Error {}
 
 /** Translates the options of mount(8) into flags of `noonmark mount`. Unknown ones are left out where `sloppy`. */
-export function flagsOf(options: string, sloppy: boolean): string[] {
+function flagsOf(options: string, sloppy: boolean): string[] {
 	return options.split(',').flatMap((option) => {
 		if (FOR_OTHERS.test(option)) return [];
 		const [, name, value] = /^([^=]*)(?:=(.*))?$/s.exec(option === 'ro' ? 'read_only' : option)!;
 		const flag = name!.replaceAll('_', '-');
-		const key = flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+		const positive = flag.replace(/^no-/, '');
+		const key = positive.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 		const type =
 			key in FLAGS && !['json', 'foreground'].includes(key) ? FLAGS[key as keyof typeof FLAGS].type : undefined;
-		if ((type === 'string' || type === 'number') && value) return [`--${flag}=${value}`];
+		if ((type === 'string' || type === 'number') && value && flag === positive) return [`--${flag}=${value}`];
 		if (type === 'boolean' && value === undefined) return [`--${flag}`];
 		if (sloppy) return [];
 		throw new InvocationError(`${option}: ${type ? 'the option is not used so' : 'there is no such option'}`);

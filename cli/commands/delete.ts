@@ -36,9 +36,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const which: CopySelection = all ? { all } : oldest ? { oldest } : { named };
 	const { socketPath } = await findVolume(target);
 	const what = all ? 'all shadow copies' : oldest ? 'the oldest shadow copy' : named.join(', ');
-	if (!yes && !(await confirmed(`Delete ${what}?`))) return printLine('Nothing was deleted.');
-	const shadowCopies = await ask<ShadowCopyReport[]>(socketPath, { verb: 'delete', which });
+	const isSure = yes || (await confirmed(`Delete ${what}?`));
+	const shadowCopies = isSure ? await ask<ShadowCopyReport[]>(socketPath, { verb: 'delete', which }) : [];
 	if (json) return printJson({ shadowCopies });
-	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
+	if (shadowCopies.length === 0) return printLine(isSure ? 'There are no shadow copies.' : 'Nothing was deleted.');
 	for (const { name } of shadowCopies) printLine(`deleted ${name}`);
 }

@@ -1,6 +1,7 @@
 import type { ShadowCopyReport, StorageReport } from '../../src/control/messages.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
-import { printJson, printLine, sizeText, table } from '../output.ts';
+import { printJson, printLine, sizeText } from '../output.ts';
+import { table } from '../table.ts';
 import { askVolumes } from '../volumes.ts';
 
 const HELP = `

@@ -5,7 +5,6 @@ import { join, resolve } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
 import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
-import { runService } from '../../src/service/run-service.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
@@ -107,8 +106,11 @@ export async function run(argv: readonly string[]): Promise<void> {
 	}
 }
 
-const serve = (request: MountRequest, onReady: (status: StatusReport) => void) =>
-	runService(request, { nowMs: () => Date.now(), newUuid: randomUUID }, onReady);
+/** What a service is made of is loaded where it runs, not in the command that waits for it. */
+async function serve(request: MountRequest, onReady: (status: StatusReport) => void): Promise<void> {
+	const { runService } = await import('../../src/service/run-service.ts');
+	return runService(request, { nowMs: () => Date.now(), newUuid: randomUUID }, onReady);
+}
 
 /** Serves in the background of the command that started this process, and tells that one how the start went. */
 async function serveFor(request: MountRequest): Promise<void> {

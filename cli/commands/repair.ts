@@ -44,7 +44,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 		throw refused('image-in-use', `${target}: is mounted; unmount it first, or use "noonmark delete --all"`);
 	}
 	const what = discard ? 'all shadow copies' : 'the shadow copies that are damaged';
-	if (!trust && !yes && !(await confirmed(`Delete ${what}?`))) return printLine('Nothing was deleted.');
+	if (!trust && !yes && !(await confirmed(`Delete ${what}?`))) {
+		return json ? printJson({ shadowCopies: [] }) : printLine('Nothing was deleted.');
+	}
 	if (discard || trust) {
 		const volume = offlineVolume(target, storage);
 		if (discard) discardOffline(volume);

@@ -1,8 +1,9 @@
 import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import createDebug from 'debug';
-import { messageOf, plainError, refused } from '../errors.ts';
+import { messageOf, plainError } from '../errors.ts';
 import type { ControlReply, ControlRequest } from './messages.ts';
+import { requestIn } from './request-check.ts';
 
 const log = createDebug('noonmark:control');
 
@@ -47,7 +48,7 @@ export function serveControl(socketPath: string, answer: Answer): Promise<Server
 
 async function* repliesTo(line: string, answer: Answer, gone: AbortSignal): AsyncGenerator<ControlReply> {
 	try {
-		const request = parse(line);
+		const request = requestIn(line);
 		log('%s', request.verb);
 		const answered = await answer(request, gone);
 		if (!isGenerator(answered)) return void (yield { value: answered });
@@ -59,14 +60,6 @@ async function* repliesTo(line: string, answer: Answer, gone: AbortSignal): Asyn
 
 const isGenerator = (value: unknown): value is AsyncGenerator<unknown> =>
 	typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
-
-function parse(line: string): ControlRequest {
-	try {
-		const request: unknown = JSON.parse(line);
-		if (typeof request === 'object' && request !== null && 'verb' in request) return request as ControlRequest;
-	} catch {}
-	throw refused('bad-request', 'the control socket takes one line of JSON, an object with a verb');
-}
 
 function readLine(socket: Socket, onLine: (line: string) => void): void {
 	let text = '';

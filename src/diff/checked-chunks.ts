@@ -101,7 +101,7 @@ export class CheckedChunks {
 		const head = Buffer.alloc(PAGE_BYTES);
 		const page = record - this.#epochs.basePage(epoch);
 		this.#readPages(epoch, page, [head]);
-		if (!isRecordHead(head, epoch)) {
+		if (!isRecordHead(head, epoch, page * PAGE_BYTES)) {
 			const where = `epoch ${epoch}, byte ${page * PAGE_BYTES} of its segment`;
 			throw corrupt('chunk-damaged', `${where}: the header of a record is damaged, so its chunks cannot be checked`);
 		}

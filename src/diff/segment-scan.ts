@@ -52,7 +52,7 @@ function scanRecords(
 	const fileBytes = fstatSync(fd).size;
 	const records = walkHeads(fd, fileBytes, identity, into);
 	const endBytes = records.at(-1)?.endBytes ?? PAGE_BYTES;
-	const toldBytes = greatestDurable(fd, fileBytes, endBytes, identity.epoch, records);
+	const toldBytes = lastHead(fd, fileBytes, endBytes, identity.epoch, records);
 	const durableBytes = Math.max(knownBytes, toldBytes);
 	const isSound = ({ atBytes }: RecordAt) => atBytes < durableBytes || hasSoundContent(fd, atBytes, identity);
 	const torn = records.findIndex((record) => !isSound(record));
@@ -97,8 +97,6 @@ export function hasHeader(path: string): boolean {
 interface RecordAt {
 	readonly atBytes: number;
 	readonly endBytes: number;
-	/** What was durable when it was appended. */
-	readonly durableBytes: number;
 	/** How many places there are up to its last. */
 	readonly placesUpTo: number;
 }
@@ -111,42 +109,39 @@ function walkHeads(fd: number, fileBytes: number, identity: SegmentIdentity, int
 	into.clear();
 	for (let atBytes = PAGE_BYTES; atBytes + PAGE_BYTES <= fileBytes; ) {
 		readSync(fd, page, 0, PAGE_BYTES, atBytes);
-		const head = readRecordHeader(page, identity.epoch);
+		const head = readRecordHeader(page, identity.epoch, atBytes);
 		if (head?.sequence !== records.length) break;
-		const { durableBytes, dataCount, zeroCount } = head;
+		const { dataCount, zeroCount } = head;
 		const endBytes = atBytes + PAGE_BYTES + dataCount * identity.chunkSizeBytes;
 		if (endBytes > fileBytes) break;
 		const recordPage = atBytes / PAGE_BYTES;
 		for (let i = 0; i < dataCount; i++) into.add(chunkIndexAt(page, i), recordPage + 1 + i * pagesPerChunk, false);
 		for (let i = 0; i < zeroCount; i++) into.add(chunkIndexAt(page, dataCount + i), recordPage, true);
-		records.push({ atBytes, endBytes, durableBytes, placesUpTo: into.count });
+		records.push({ atBytes, endBytes, placesUpTo: into.count });
 		atBytes = endBytes;
 	}
 	return records;
 }
 
 /**
- * The greatest durable length that a record tells of: one of those that were walked, or one behind the place where the
- * walk ended. One behind it that says it was durable up to there tells damage from a torn tail.
+ * Where the last record begins, up to which the segment was durable: the last of those that were walked, or one behind
+ * the place where the walk ended, which tells damage from a torn tail.
  */
-function greatestDurable(
+function lastHead(
 	fd: number,
 	fileBytes: number,
 	endBytes: number,
 	epoch: number,
 	records: readonly RecordAt[],
 ): number {
-	let durableBytes = PAGE_BYTES;
-	for (const record of records) durableBytes = Math.max(durableBytes, record.durableBytes);
+	let lastBytes = records.at(-1)?.atBytes ?? PAGE_BYTES;
 	const page = Buffer.alloc(PAGE_BYTES);
 	for (let atBytes = endBytes; atBytes + PAGE_BYTES <= fileBytes; atBytes += PAGE_BYTES) {
 		readSync(fd, page, 0, PAGE_BYTES, atBytes);
-		const head = readRecordHeader(page, epoch);
-		// A page of old content may look like a header; one of another segment does not fit its place.
-		const fits = head && head.sequence > records.length && head.durableBytes <= atBytes;
-		if (fits) durableBytes = Math.max(durableBytes, head.durableBytes);
+		const head = readRecordHeader(page, epoch, atBytes);
+		if (head && head.sequence > records.length) lastBytes = atBytes;
 	}
-	return durableBytes;
+	return lastBytes;
 }
 
 function checkPlaces(places: PlaceList, path: string, { volumeSizeBytes, chunkSizeBytes }: SegmentIdentity): void {
@@ -163,7 +158,7 @@ function hasSoundContent(fd: number, atBytes: number, { epoch, chunkSizeBytes }:
 	const page = Buffer.alloc(PAGE_BYTES);
 	readSync(fd, page, 0, PAGE_BYTES, atBytes);
 	const content = Buffer.alloc(chunkSizeBytes);
-	return decodeRecordHead(page, epoch)!.data.every((entry, i) => {
+	return decodeRecordHead(page, epoch, atBytes)!.data.every((entry, i) => {
 		readSync(fd, content, 0, chunkSizeBytes, atBytes + PAGE_BYTES + i * chunkSizeBytes);
 		return crc32(content) === entry.crc32;
 	});

@@ -95,9 +95,9 @@ export class SegmentWriter {
 
 	/** Appends one record; returns the places of its chunks once it is durable. A failed append leaves no trace. */
 	append(record: NewRecord): PreservedChunk[] {
-		const head = { sequence: this.#sequence, durableBytes: this.#lengthBytes, data: record.data, zeros: record.zeros };
-		encodeRecordHead(head, this.epoch, this.#headPage);
 		const at = this.#lengthBytes;
+		const head = { sequence: this.#sequence, atBytes: at, data: record.data, zeros: record.zeros };
+		encodeRecordHead(head, this.epoch, this.#headPage);
 		try {
 			writeFully(this.#fd, [this.#headPage, ...record.contents], at);
 			fdatasyncSync(this.#fd);

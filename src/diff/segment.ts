@@ -8,21 +8,21 @@
  * A record lists its data entries first, then its zero entries: chunks that held nothing but zeros, which store no
  * content. The last chunk of a volume is padded with zeros to the chunk size.
  *
- * A record is written whole before the live chunks are overwritten, and durable before. `durableBytes` in its header
- * is the length of the segment that was known to be durable when the record was appended: only records that begin at
- * or after the greatest `durableBytes` can be torn by a power cut, so only their content is checked when a segment is
- * opened. What such a tear loses was never overwritten.
+ * A record is written whole before the live chunks are overwritten, and durable before the next one is appended. So
+ * only the last one can be torn by a power cut, and only its content is checked when a segment is opened. What such a
+ * tear loses was never overwritten. Old content may look like the header of a record (a volume can hold copies of
+ * segments), so a header says where it begins, and counts nowhere else.
  */
 import { crc32 } from 'node:zlib';
 import { bytes, struct, text, u32le, u64le } from '../bytes/struct.ts';
 import { corrupt, unsupported } from '../errors.ts';
 
 export const PAGE_BYTES = 4096;
-export const SEGMENT_MAGIC = 'NMSEGMNT';
-export const RECORD_MAGIC = 'NMRECORD';
-export const SEGMENT_VERSION = 1;
+const SEGMENT_MAGIC = 'NMSEGMNT';
+const RECORD_MAGIC = 'NMRECORD';
+const SEGMENT_VERSION = 1;
 
-export const segmentHeader = struct('segment header', 64, {
+const segmentHeader = struct('segment header', 64, {
 	magic: text(8)(0x00),
 	version: u32le(0x08),
 	epoch: u32le(0x0c),
@@ -32,11 +32,11 @@ export const segmentHeader = struct('segment header', 64, {
 	crc32: u32le(0x3c), // of bytes 0x00..0x3b
 });
 
-export const recordHeader = struct('record header', 32, {
+const recordHeader = struct('record header', 32, {
 	magic: text(8)(0x00),
 	epoch: u32le(0x08),
 	sequence: u32le(0x0c), // 0, 1, 2, … within the segment
-	durableBytes: u64le(0x10),
+	atBytes: u64le(0x10), // where it begins; so far the segment was durable when it was appended
 	dataCount: u32le(0x18) /* entries with content, first */,
 	zeroCount: u32le(0x1c) /* entries without */,
 });
@@ -63,7 +63,8 @@ export interface RecordEntry {
 
 export interface RecordHead {
 	readonly sequence: number;
-	readonly durableBytes: number;
+	/** Where it begins in the segment. */
+	readonly atBytes: number;
 	readonly data: readonly RecordEntry[];
 	readonly zeros: readonly RecordEntry[];
 }
@@ -119,7 +120,7 @@ export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer):
 			magic: RECORD_MAGIC,
 			epoch,
 			sequence: head.sequence,
-			durableBytes: head.durableBytes,
+			atBytes: head.atBytes,
 			dataCount: head.data.length,
 			zeroCount: head.zeros.length,
 		},
@@ -136,11 +137,16 @@ export function encodeRecordHead(head: RecordHead, epoch: number, into: Buffer):
 	into.writeUInt32LE(crc32(into), HEADER_CRC_AT);
 }
 
-/** Whether a page is the sound header of a record of this epoch. */
-export const isRecordHead = (page: Buffer, epoch: number) => readRecordHeader(page, epoch) !== undefined;
+/** Whether the page at a byte of a segment is the sound header of a record of this epoch. */
+export const isRecordHead = (page: Buffer, epoch: number, atBytes: number) =>
+	readRecordHeader(page, epoch, atBytes) !== undefined;
 
-/** What the header of a record of this epoch says of it, without its entries; undefined where the page is not a sound one. */
-export function readRecordHeader(page: Buffer, epoch: number): ReturnType<typeof recordHeader.decode> | undefined {
+/** What the header of a record says of it, without its entries; undefined where the page is not a sound one for its place. */
+export function readRecordHeader(
+	page: Buffer,
+	epoch: number,
+	atBytes: number,
+): ReturnType<typeof recordHeader.decode> | undefined {
 	if (recordHeader.fields.magic.read(page, 0) !== RECORD_MAGIC) return undefined;
 	const stored = page.readUInt32LE(HEADER_CRC_AT);
 	page.writeUInt32LE(0, HEADER_CRC_AT);
@@ -148,8 +154,8 @@ export function readRecordHeader(page: Buffer, epoch: number): ReturnType<typeof
 	page.writeUInt32LE(stored, HEADER_CRC_AT);
 	if (stored !== computed) return undefined;
 	const header = recordHeader.decode(page);
-	const fits = header.epoch === epoch && header.dataCount + header.zeroCount <= RECORD_CHUNKS_MAX;
-	return fits ? header : undefined;
+	const isInPlace = header.epoch === epoch && header.atBytes === atBytes;
+	return isInPlace && header.dataCount + header.zeroCount <= RECORD_CHUNKS_MAX ? header : undefined;
 }
 
 /** The chunk of an entry of a record's header, counted from 0: first those with content. */
@@ -161,14 +167,14 @@ export const recordEntryAt = (page: Buffer, i: number): RecordEntry => ({
 	crc32: page.readUInt32LE(ENTRIES_AT + i * ENTRY_BYTES + 4),
 });
 
-/** Decodes the header of a record of this epoch; undefined where the page is not one. */
-export function decodeRecordHead(page: Buffer, epoch: number): RecordHead | undefined {
-	const header = readRecordHeader(page, epoch);
+/** Decodes the header of a record of this epoch; undefined where the page is not one for its place. */
+export function decodeRecordHead(page: Buffer, epoch: number, atBytes: number): RecordHead | undefined {
+	const header = readRecordHeader(page, epoch, atBytes);
 	if (!header) return undefined;
-	const { sequence, durableBytes, dataCount, zeroCount } = header;
+	const { sequence, dataCount, zeroCount } = header;
 	return {
 		sequence,
-		durableBytes,
+		atBytes,
 		data: Array.from({ length: dataCount }, (_, i) => recordEntryAt(page, i)),
 		zeros: Array.from({ length: zeroCount }, (_, i) => recordEntryAt(page, dataCount + i)),
 	};

@@ -113,14 +113,13 @@ class SegmentCheck {
 	#nextHead(fromBytes: number, sequence: number): { atBytes: number; sequence: number } {
 		for (let atBytes = fromBytes; atBytes < this.#lengthBytes; atBytes += PAGE_BYTES) {
 			const head = this.#headAt(atBytes);
-			// A page of old content may look like a header; one of another segment does not fit its place.
-			if (head && head.sequence > sequence && head.durableBytes <= atBytes) return { atBytes, sequence: head.sequence };
+			if (head && head.sequence > sequence) return { atBytes, sequence: head.sequence };
 		}
 		return { atBytes: this.#lengthBytes, sequence };
 	}
 
 	#headAt(atBytes: number): RecordHead | undefined {
-		return this.#read(this.#page, atBytes) ? decodeRecordHead(this.#page, this.#identity.epoch) : undefined;
+		return this.#read(this.#page, atBytes) ? decodeRecordHead(this.#page, this.#identity.epoch, atBytes) : undefined;
 	}
 
 	/** False where the file ends before that, or cannot be read there. */
@@ -161,7 +160,9 @@ export function touchedChunks(
 		if (location === 0 || location >= end) return;
 		for (const epoch of readers) {
 			if (index.find(chunkIndex, epochs.baseLocation(epoch)) !== location || !epochs.isLiving(epoch)) continue;
-			touched.set(epoch, [...(touched.get(epoch) ?? []), chunkIndex]);
+			const chunks = touched.get(epoch);
+			if (chunks) chunks.push(chunkIndex);
+			else touched.set(epoch, [chunkIndex]);
 		}
 	};
 	if (fault.chunkIndex !== undefined) visit(fault.chunkIndex);

@@ -10,7 +10,7 @@ export interface EditedName {
 }
 
 /** The position in a listing of the first name that is in no block of its directory: past all that blocks can have. */
-export const FIRST_ADDED_POSITION = 2 ** 50;
+const FIRST_ADDED_POSITION = 2 ** 50;
 
 /** What became of the names of one directory. */
 export class DirectoryEdits {

@@ -91,7 +91,7 @@ export function firstBlockOfGroup(superblock: Superblock, group: number): number
 }
 
 /** Whether the group starts with a copy of the superblock (fs/ext4/balloc.c, ext4_bg_has_super). */
-export function hasSuperblock(superblock: Superblock, group: number): boolean {
+function hasSuperblock(superblock: Superblock, group: number): boolean {
 	if (group === 0) return true;
 	if (superblock.features.has('sparse_super2')) return superblock.backupGroups.includes(group);
 	if (group === 1 || !superblock.features.has('sparse_super')) return true;
@@ -105,7 +105,7 @@ function isPower(value: number, base: number): boolean {
 }
 
 /** How many blocks of descriptors the group has for itself (fs/ext4/balloc.c, ext4_bg_num_gdb). */
-export function descriptorBlocksInGroup(superblock: Superblock, group: number): number {
+function descriptorBlocksInGroup(superblock: Superblock, group: number): number {
 	const { descriptorsPerBlock, firstMetaGroup } = superblock;
 	const index = Math.floor(group / descriptorsPerBlock);
 	if (!superblock.features.has('meta_bg') || index < firstMetaGroup) {

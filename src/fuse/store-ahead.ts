@@ -14,7 +14,7 @@ import { ListedFiles } from './listed-files.ts';
 import { ContentStore } from './notify.ts';
 
 /** Larger files are not stored ahead: the kernel's own read-ahead works within a file. */
-export const STORED_FILE_BYTES_MAX = 128 << 10;
+const STORED_FILE_BYTES_MAX = 128 << 10;
 const WINDOW_FILES_MIN = 16;
 const WINDOW_FILES_MAX = 256;
 const WINDOW_BYTES_MAX = 4 << 20;

@@ -15,7 +15,7 @@
 /** For how long a session that stands back relies on the others. */
 export const STANDBY_MS = 50;
 /** … and then for how long the one that took the last request may still take the next one, whose caches are warm. */
-export const RESERVE_MS = 1;
+const RESERVE_MS = 1;
 
 const SPIN_MS_MIN = 0.05;
 const SPIN_MS_MAX = 0.5;

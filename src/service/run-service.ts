@@ -3,7 +3,7 @@ import type { Server } from 'node:net';
 import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
-import { ioError, NoonmarkError, refused } from '../errors.ts';
+import { ioError, NoonmarkError } from '../errors.ts';
 import { ImageBrowser } from './image-browser.ts';
 import { hasLiveDevice, type MountPlan, type MountRequest, planMount, undoPlan } from './mount-plan.ts';
 import type { MountedVolume } from './mounted-volume.ts';
@@ -168,7 +168,5 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 			setImmediate(conversation.unmounted);
 			return status;
 		}
-		default:
-			throw refused('bad-request', `the volume service does not know ${JSON.stringify(request)}`);
 	}
 }

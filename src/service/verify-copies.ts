@@ -51,7 +51,7 @@ export function verifyCopies(order: VerifyOrder, onProgress: (progress: Progress
 
 interface Damage {
 	readonly faults: string[];
-	readonly chunks: number[];
+	readonly chunks: Set<number>;
 }
 
 function findDamage(
@@ -66,10 +66,10 @@ function findDamage(
 	for (const { epoch, lengthBytes } of segments) {
 		for (const fault of verifySegment(directory, { ...identity, epoch }, lengthBytes, onRead)) {
 			for (const [copy, chunks] of touchedChunks(fault, reader, epochs)) {
-				const found = damage.get(copy) ?? { faults: [], chunks: [] };
+				const found = damage.get(copy) ?? { faults: [], chunks: new Set() };
 				damage.set(copy, found);
 				if (found.faults.length < FAULTS_MAX) found.faults.push(fault.message);
-				found.chunks.push(...chunks);
+				for (const chunk of chunks) found.chunks.add(chunk);
 			}
 		}
 	}
@@ -89,7 +89,7 @@ function progressOver(segments: readonly SegmentToVerify[], onProgress: (progres
 /** The files that a copy has in chunks; where the copy's file system cannot be told, that is a fault of its own. */
 function touchedFiles(
 	view: ShadowView,
-	chunks: readonly number[],
+	chunks: Iterable<number>,
 	{ chunkSizeBytes }: DiffAreaShare,
 ): Pick<VerifiedCopy, 'files' | 'otherBlocks' | 'faults'> {
 	try {

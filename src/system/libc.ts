@@ -99,7 +99,7 @@ export function systemCall(number: number, a: number, b: number, c = 0, d = 0, e
 /** Where a piece of memory is. It stays there as long as it is in use, if it is larger than 64 bytes. */
 export const addressOf = (memory: Uint8Array) => Number(cMemmove(memory, memory, 0)); // it returns where its argument is
 
-export const POLLIN = 0x1;
+const POLLIN = 0x1;
 
 /** Waits on descriptors. The table is made once and used for every wait; entry i has its events in `revents(i)`. */
 export class PollSet {

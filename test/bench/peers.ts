@@ -42,7 +42,7 @@ function fuseNativePath(): string | undefined {
 	}
 }
 
-export const KERNEL = 'kernel, loop';
+const KERNEL = 'kernel, loop';
 
 /** The kernel's own driver over a loop device. `name` is that of the directory. */
 export async function mountKernel(workshop: Workshop, image: string, name: string, options: string): Promise<Subject> {

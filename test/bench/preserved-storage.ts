@@ -29,7 +29,7 @@ export function writeSegment(
 	for (let sequence = 0; sequence * RECORD_CHUNKS_MAX < chunkCount; sequence++) {
 		const count = Math.min(RECORD_CHUNKS_MAX, chunkCount - sequence * RECORD_CHUNKS_MAX);
 		const data = Array.from({ length: count }, () => ({ chunkIndex: nextChunk(), crc32: 0 }));
-		encodeRecordHead({ sequence, durableBytes: at, data, zeros: [] }, epoch, page);
+		encodeRecordHead({ sequence, atBytes: at, data, zeros: [] }, epoch, page);
 		writeSync(fd, page, 0, PAGE_BYTES, at);
 		at += PAGE_BYTES + count * chunkSizeBytes;
 	}

@@ -1,13 +1,33 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import anyTest from 'ava';
+import anyTest, { type ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
+import { canMount, programs } from '../helpers/requires.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
 
 const test = existsSync('/dev/shm') ? anyTest : anyTest.skip;
+const deviceTest = existsSync('/dev/shm') && canMount && programs('losetup') ? anyTest : anyTest.skip;
 
-test('a range is zeroed where the file system below cannot do it itself, as one in memory', (t) => {
+const runTool = (program: string, ...args: string[]) =>
+	execFileSync(program, args, { timeout: 30_000, encoding: 'utf8' }).trim();
+
+/** Where no disk is waited for. */
+function memoryDirectory(t: ExecutionContext): string {
 	const directory = mkdtempSync('/dev/shm/noonmark-test-');
 	t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+	return directory;
+}
+
+/** A block device over a file of 1 MiB. */
+function loopDevice(t: ExecutionContext, file: string): string {
+	const path = runTool('losetup', '--find', '--show', file);
+	t.teardown(() => runTool('losetup', '--detach', path));
+	return path;
+}
+
+test('a range is zeroed where the file system below cannot do it itself, as one in memory', (t) => {
+	const directory = memoryDirectory(t);
 	writeFileSync(join(directory, 'image'), Buffer.alloc(100_000, 1));
 	const device = FileDevice.open(join(directory, 'image'), 'write');
 	const found = Buffer.alloc(100_000);
@@ -18,4 +38,36 @@ test('a range is zeroed where the file system below cannot do it itself, as one 
 		t.deepEqual(found, Buffer.concat([Buffer.alloc(513, 1), Buffer.alloc(70_000), Buffer.alloc(29_487, 1)]));
 	}
 	device.close();
+});
+
+test('preparing a flush changes nothing that is read, and the flush goes through', (t) => {
+	const directory = memoryDirectory(t);
+	writeFileSync(join(directory, 'image'), Buffer.alloc(1 << 20, 1));
+	const device = FileDevice.open(join(directory, 'image'), 'write');
+	const bytes = Buffer.alloc(65536, 2);
+	device.prepareFlush();
+	device.write(131072, bytes);
+	device.prepareFlush();
+	device.prepareFlush();
+	device.flush();
+	const found = readFileSync(join(directory, 'image'));
+	t.true(found.equals(Buffer.concat([Buffer.alloc(131072, 1), bytes, Buffer.alloc((1 << 20) - 196608, 1)])));
+	device.close();
+});
+
+deviceTest('what fails when a flush is prepared is told by the flush', async (t) => {
+	const mountPoint = join(temporaryDirectory(t), 'full');
+	mkdirSync(mountPoint);
+	runTool('mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', mountPoint);
+	t.teardown(() => runTool('umount', '--lazy', mountPoint));
+	writeFileSync(join(mountPoint, 'filling'), Buffer.alloc(65536, 1));
+	writeFileSync(join(mountPoint, 'image'), '');
+	truncateSync(join(mountPoint, 'image'), 1 << 20);
+	const path = loopDevice(t, join(mountPoint, 'image'));
+	const device = FileDevice.open(path, 'write');
+	device.write(0, Buffer.alloc(262144, 3));
+	t.notThrows(() => device.prepareFlush());
+	t.throws(() => device.flush(), { code: 'flush-failed', message: /fdatasync/ });
+	device.close();
+	t.notThrows(() => device.prepareFlush(), 'nor where there is nothing to write to');
 });

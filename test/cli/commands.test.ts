@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import { parseMaximumSize } from '../../cli/size.ts';
@@ -7,11 +8,14 @@ import { noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
 
 const mountTest = canMount && programs('mke2fs') ? anyTest.serial : anyTest.serial.skip;
 const test = anyTest.serial;
+const CLI = join(import.meta.dirname, '..', '..', 'cli');
 
 test('the help names every command and the exit codes; each command has its own', async (t) => {
 	const { code, stdout } = await noonmark(['--help']);
 	t.is(code, 0);
-	for (const command of ['mount', 'unmount', 'create', 'list', 'delete', 'status', 'resize', 'events', 'inspect']) {
+	const commands = readdirSync(join(CLI, 'commands')).flatMap((name) => /^(\w+)\.js$/.exec(name)?.[1] ?? []);
+	t.true(commands.length > 10);
+	for (const command of commands) {
 		t.regex(stdout.toString(), new RegExp(`^ +${command} `, 'm'));
 		const help = await noonmark([command, '--help']);
 		t.is(help.code, 0);
@@ -106,13 +110,23 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 		(await noonmark(['list', image])).stdout.toString(),
 		/^NAME +CREATED \(UTC\) +PRESERVED +FREED BY DELETING +VOLUME +ID +STATE\n@GMT-/,
 	);
-	const main = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
+	const main = join(CLI, 'main.js');
 	const full = await run('sh', ['-c', '"$@" > /dev/full', 'sh', process.execPath, main, 'list', image]);
 	t.is(full.code, 1);
 	t.regex(full.stderr, /^noonmark: what was to be said could not be written: ENOSPC.*\n$/, 'no stack trace');
 	const missing = await noonmark(['delete', image, '@GMT-2000.01.01-00.00.00', '--json']);
 	t.is(missing.code, 3);
 	t.true(missing.stderr.includes(copy.name));
+	// A terminal that says no, or nothing more (Ctrl-D).
+	for (const input of ['n\n', '\x04']) {
+		const command = [process.execPath, main, 'delete', image, '--all', '--json'].join(' ');
+		const { stdout } = await run('script', ['-qec', command, '/dev/null'], { input, timeoutMs: 20_000 });
+		t.regex(
+			stdout.toString(),
+			/Delete all shadow copies\? \[y\/N\] .*\{"shadowCopies":\[\]\}\r\n$/s,
+			JSON.stringify(input),
+		);
+	}
 	const listed = await volume.list();
 	const deleted = listed.map((report) => ({ ...report, freedByDeletingBytes: null }));
 	t.deepEqual(await noonmarkJson(['delete', image, copy.id]), { shadowCopies: deleted });

@@ -1,11 +1,11 @@
 /** The most that a diff area may take, changed while it is in use, and kept. */
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import type { StorageReport, VolumeEvent } from '../../src/control/messages.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { runOk, shell } from '../helpers/run.ts';
-import { noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'losetup') ? anyTest.serial : anyTest.serial.skip;
 
@@ -50,6 +50,36 @@ test('down: the oldest copies go, the newest stays right; up: there is room agai
 	t.is(kept!.maximumBytes, 32 * MIB);
 	t.is((await resize('unbounded')).maximumBytes, null);
 	t.is((await runOk('cat', [join(copies[2]!.path, 'file')])).toString(), 'three\n');
+	await noonmarkJson(['unmount', volume.image]);
+	await runOk('e2fsck', ['-fn', volume.image]);
+});
+
+test('under protect-shadows a new size is for good, up and down, whichever way the service ends', async (t) => {
+	const volume = new TestVolume(t);
+	const protect = ['--policy', 'protect-shadows'];
+	await volume.mount('--max-size', '20M', ...protect);
+	await shell('dd if=/dev/urandom of="$1/big" bs=1M count=8 status=none; sync -f "$1"', [volume.data]);
+	const expected = (await runOk('sha256sum', [join(volume.data, 'big')])).toString().split(' ')[0];
+	const copy = await volume.create();
+	const kill = async () => {
+		const pid = await volume.pid();
+		process.kill(pid, 'SIGKILL');
+		await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
+	};
+	const goOn = async (sizeMib: number, end: () => Promise<unknown>) => {
+		await noonmarkJson(['resize', volume.image, '--max-size', `${sizeMib}M`]);
+		await end();
+		await volume.mount(...protect);
+		const [storage] = (await noonmarkJson<{ storage: StorageReport[] }>(['list', 'storage', volume.image])).storage;
+		t.is(storage!.maximumBytes, sizeMib * MIB);
+		t.is((await runOk('sha256sum', [join(copy.path, 'big')])).toString().split(' ')[0], expected);
+	};
+	await goOn(30, kill);
+	await shell('dd if=/dev/urandom of="$1/big" bs=1M count=8 conv=notrunc status=none; sync -f "$1"', [volume.data]);
+	await goOn(12, kill);
+	await goOn(40, () => noonmarkJson(['unmount', volume.image]));
+	const { events } = await noonmarkJson<{ events: VolumeEvent[] }>(['events', volume.image]);
+	t.deepEqual(events, []);
 	await noonmarkJson(['unmount', volume.image]);
 	await runOk('e2fsck', ['-fn', volume.image]);
 });

@@ -42,7 +42,8 @@ const isRefusal = (answer: string) => JSON.parse(answer).error.code === 'bad-req
 
 test('what is no request is refused, and the next one is answered', async (t) => {
 	const socketPath = await serve(t);
-	for (const text of ['\n', 'status\n', 'null\n', '5\n', '[]\n', '{}\n', '"verb"\n', '{"verb":\n']) {
+	const texts = ['', 'status', 'null', '5', '[]', '{}', '"verb"', '{"verb":', '{"verb":1}', '{"verb":"toString"}'];
+	for (const text of texts.map((line) => `${line}\n`)) {
 		t.true(isRefusal(await say(socketPath, text)), text);
 	}
 	const random = new Random(Number(process.env.SEED ?? 1));

@@ -44,6 +44,44 @@ test('protect-shadows: without room the write fails, the copies and the rest of 
 	t.deepEqual(rig.events, []);
 });
 
+for (const end of ['restart', 'crash'] as const) {
+	test(`protect-shadows: up and down, the size is what it was after a ${end}, and no copy is lost`, (t) => {
+		const rig = new Rig(t, { seed: 5, sizeBytes: 1_000_000, maximumBytes: 300_000, policy: 'protect-shadows' });
+		const isFull = (byteOffset: number) =>
+			t.throws(() => rig.liveVolume.write(byteOffset, rig.random.bytes(100_000)), { code: 'storage-full' });
+		const goOnWith = (maximumBytes: number) => {
+			rig[end]();
+			t.is(rig.diffArea.maximumBytes, maximumBytes);
+			t.deepEqual(rig.differences(), []);
+		};
+		rig.create();
+		rig.write(0, rig.random.bytes(200_000));
+		rig.liveVolume.flush();
+		rig.create();
+		rig.options = { ...rig.options, maximumBytes: undefined };
+		isFull(250_000);
+
+		rig.diffArea.resize(500_000);
+		goOnWith(500_000);
+		rig.write(250_000, rig.random.bytes(200_000));
+		rig.liveVolume.flush();
+		isFull(0);
+
+		const { usedBytes } = rig.diffArea;
+		t.throws(() => rig.diffArea.resize(usedBytes - 1), { code: 'storage-full' });
+		goOnWith(500_000);
+		rig.diffArea.resize(usedBytes);
+		goOnWith(usedBytes);
+		isFull(0);
+		rig.delete(1);
+		goOnWith(usedBytes);
+		rig.write(0, rig.random.bytes(50_000));
+		goOnWith(usedBytes);
+		t.deepEqual([...rig.copies.keys()], [2]);
+		t.deepEqual(rig.events, []);
+	});
+}
+
 test('one copy more than the maximum is refused, and deleting one makes room for it', (t) => {
 	const rig = new Rig(t, { seed: 3, sizeBytes: 100_000, maximumCopies: 2 });
 	rig.create();

@@ -1,8 +1,18 @@
 /** What a damaged storage costs when it is opened: what is named, what is kept, and that the rest is exact. */
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+	copyFileSync,
+	existsSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	truncateSync,
+	writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
+import { encodeRecordHead } from '../../src/diff/segment.ts';
 import { readStoredCopies } from '../../src/diff/stored-copies.ts';
 import { interpose } from '../torture/file-calls.ts';
 import { Rig } from './rig.ts';
@@ -135,6 +145,35 @@ test('damage in the middle of the newest segment is no torn tail, also after a c
 	overwrite(segmentOf(rig, 1), recordsOf(segmentOf(rig, 1))[1]!, 7);
 	rig.crash();
 	t.deepEqual([...rig.unreadable.keys()], [1]);
+	goOn(t, rig);
+});
+
+/** A page like the header of a record of epoch 1, as in a copy of a segment of another volume. */
+function strayHead(sequence: number, atBytes: number): Buffer {
+	const page = Buffer.alloc(4096);
+	encodeRecordHead({ sequence, atBytes, data: [], zeros: [] }, 1, page);
+	return page;
+}
+
+test('a torn tail of old content that looks like records is a torn tail', (t) => {
+	const rig = new Rig(t, { seed: 13, sizeBytes: SIZE_BYTES });
+	const chunks = Array.from({ length: 6 }, (_, i) =>
+		Buffer.concat(Array.from({ length: 4 }, (_, page) => strayHead(4 * i + page + 2, 4096 + 16384 * i))),
+	);
+	rig.write(0, Buffer.concat(chunks));
+	rig.create();
+	rig.write(300_000, rig.random.bytes(20_000));
+	rig.liveVolume.flush();
+	const kept = Buffer.from(rig.live);
+	rig.write(0, rig.random.bytes(16384 * chunks.length));
+	rig.liveVolume.flush();
+	// As if the power had gone before that was durable: then the volume is as it was.
+	const torn = recordsOf(segmentOf(rig, 1))[1]!;
+	overwrite(segmentOf(rig, 1), torn, 512);
+	writeFileSync(rig.image, kept);
+	kept.copy(rig.live);
+	rig.crash();
+	t.is(statSync(segmentOf(rig, 1)).size, torn);
 	goOn(t, rig);
 });
 

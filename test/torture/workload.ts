@@ -60,7 +60,7 @@ export function stamped(at: number, lengthBytes: number, sequence: number): Buff
 export const firstContent = (sizeBytes: number) => Buffer.concat([stamped(0, Math.floor(sizeBytes / 2), 1)], sizeBytes);
 
 export const imageIn = (directory: string) => join(directory, 'disk.img');
-export const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
+const storageIn = (directory: string) => join(directory, 'disk.img.noonmark');
 
 export const openDiffArea = (
 	directory: string,
