@@ -112,7 +112,7 @@ it('an inode by its number: the journal, and one that the volume does not have',
 	const image = await builtImage(t, 'ext4');
 	t.is(inspectImage(image, { inodeNumber: 8 }).inode?.mode, '100600');
 	const none = inspectImage(image, { inodeNumber: 4_000_000_000 });
-	t.deepEqual([none.inode, codes(none.errors)], [null, ['inode-number']]);
+	t.deepEqual([none.inode, codes(none.errors)], [null, ['no-such-inode']]);
 	t.deepEqual(codes(inspectImage(image, { path: '/links/nothing' }).errors), ['no-such-file']);
 });
 
