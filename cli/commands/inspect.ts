@@ -2,7 +2,7 @@ import type { FileSystemReport, InodeReport, InspectSelection } from '../../src/
 import { errorFromPlain } from '../../src/errors.ts';
 import { inspect } from '../../src/service/inspect.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { exitCodeOf, printable, printJson, printLine } from '../output.ts';
+import { exitCodeOf, printable, printJson, printLine, warn } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -33,11 +33,10 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const [target, what] = cli.input as [string, string?];
 	const { replay, journal, storage } = cli.flags;
 	const fileSystem = await inspect(target, { ...selectionOf(what), replayJournal: replay }, { journal, storage });
-	const [first] = fileSystem.errors;
-	if (first) process.exitCode = exitCodeOf(errorFromPlain(first));
-	for (const { message } of fileSystem.errors) process.stderr.write(`noonmark: ${printable(message)}\n`);
-	const error = first && { code: first.code, message: first.message };
-	if (cli.flags.json) return printJson(error ? { fileSystem, error } : { fileSystem });
+	const errors = fileSystem.errors.map(errorFromPlain);
+	if (errors[0]) process.exitCode = exitCodeOf(errors[0]);
+	const [failure] = errors.map(warn);
+	if (cli.flags.json) return printJson({ fileSystem, ...failure });
 	printLine(reportText(fileSystem));
 }
 
