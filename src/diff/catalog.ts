@@ -15,7 +15,7 @@ import {
 	openSync,
 	readFileSync,
 	renameSync,
-	writeSync,
+	writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -184,7 +184,7 @@ export function writeCatalog(directory: string, body: StoredCatalog): void {
 function writeDurably(path: string, bytes: Buffer): void {
 	const fd = openSync(newFor(path), constants.O_WRONLY | constants.O_CREAT, 0o600);
 	try {
-		for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done);
+		writeFileSync(fd, bytes); // from its beginning on: it is cut behind that, not before
 		ftruncateSync(fd, bytes.length);
 		fsyncSync(fd);
 	} finally {

@@ -13,6 +13,7 @@ import type { DiffAreaReader } from './diff-area-reader.ts';
 
 /** Chunks that are looked up together, for a part of a read. */
 const PART_CHUNKS = 128;
+
 export class ShadowView implements BlockDevice {
 	readonly sizeBytes: number;
 	readonly epoch: number;
