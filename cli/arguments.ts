@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import meow, { type AnyFlags, type Result } from 'meow';
-import { EXIT_USAGE } from './output.ts';
+import { complain, EXIT_USAGE, printable } from './output.ts';
 
 /** The flag that every command has. */
 export const JSON_FLAG = { json: { type: 'boolean', default: false } } as const;
@@ -29,7 +29,8 @@ const asWritten = (name: string) =>
 
 /** Ends the process: the command was not understood. */
 export function usage(cli: Pick<Result<AnyFlags>, 'help'>, message: string): never {
-	process.stderr.write(`noonmark: ${message}\n${cli.help}\n`);
+	complain(message);
+	process.stderr.write(`${cli.help}\n`);
 	process.exit(EXIT_USAGE);
 }
 
@@ -40,7 +41,7 @@ export async function confirmed(question: string): Promise<boolean> {
 	const ended = once(terminal, 'close').then(() => '');
 	try {
 		// Ctrl-D and Ctrl-C are no answer, and mean no.
-		const answer = await Promise.race([terminal.question(`${question} [y/N] `).catch(() => ''), ended]);
+		const answer = await Promise.race([terminal.question(`${printable(question)} [y/N] `).catch(() => ''), ended]);
 		return /^y(es)?$/i.test(answer.trim());
 	} finally {
 		terminal.close();

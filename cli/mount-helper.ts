@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.ts';
 import { checkPrivilege } from '../src/service/mount-plan.ts';
 import { FLAGS, startInBackground } from './commands/mount.ts';
+import { complain } from './output.ts';
 
 const EXIT_INVOCATION = 1;
 const EXIT_MOUNT_FAILED = 32;
@@ -72,6 +73,6 @@ async function main(): Promise<void> {
 try {
 	await main();
 } catch (error) {
-	process.stderr.write(`mount.fuse.noonmark: ${messageOf(error)}\n`);
+	complain(messageOf(error), 'mount.fuse.noonmark');
 	process.exitCode = error instanceof InvocationError ? EXIT_INVOCATION : EXIT_MOUNT_FAILED;
 }

@@ -8,15 +8,25 @@ export function sizeText(bytes: number): string {
 	return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
 }
 
-/** Names and messages may hold anything: what would end a line or steer a terminal is shown as `?`. */
+/**
+ * Names and messages may hold anything: what would end a line or steer a terminal is shown as `?`. Whatever is printed for
+ * people goes through this, line by line.
+ */
 export const printable = (text: string) => text.replaceAll(/\p{Cc}/gu, '?');
 
-export function printLine(line: string): void {
-	process.stdout.write(`${line}\n`);
+export function printLines(lines: readonly string[]): void {
+	process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+}
+
+export const printLine = (line: string) => printLines([line]);
+
+/** A line on stderr about what went wrong. */
+export function complain(message: string, program = 'noonmark'): void {
+	process.stderr.write(`${program}: ${printable(message)}\n`);
 }
 
 export function printJson(value: unknown): void {
-	printLine(JSON.stringify(value));
+	process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
 /** An error as `--json` shows it. */
@@ -27,7 +37,7 @@ export interface PrintedError {
 /** Tells what went wrong in a line on stderr, and returns it as `--json` shows it. */
 export function warn(thrown: unknown): PrintedError {
 	const { code, message } = plainError(thrown);
-	process.stderr.write(`noonmark: ${printable(message)}\n`);
+	complain(message);
 	return { error: { code, message } };
 }
 

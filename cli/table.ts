@@ -1,8 +1,8 @@
 import Table from 'cli-table3';
 import { printable } from './output.ts';
 
-/** A table without lines; the first row is the head. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** The lines of a table without rules; the first one is the head. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
 	const chars = Object.fromEntries(
 		[
 			'top',
@@ -26,6 +26,9 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 		chars: { ...chars, middle: '  ' },
 		style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
 	});
-	for (const row of rows) lines.push(row.map(printable));
-	return lines.toString().replaceAll(/ +$/gm, '');
+	for (const row of rows) lines.push(row.map(printable)); // else a cell could have lines of its own
+	return lines
+		.toString()
+		.split('\n')
+		.map((line) => line.trimEnd());
 }

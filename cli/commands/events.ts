@@ -4,7 +4,7 @@ import { readEvents } from '../../src/service/event-log.ts';
 import { findStorage } from '../../src/service/find-storage.ts';
 import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { printable, printJson, printLine } from '../output.ts';
+import { printJson, printLine, printLines } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -34,10 +34,10 @@ export async function run(argv: readonly string[]): Promise<void> {
 		socketPath === undefined
 			? readEvents(findStorage(target))
 			: await ask<VolumeEvent[]>(socketPath, { verb: 'events' });
-	if (!json) return printLine(events.length === 0 ? 'Nothing happened.' : events.map(eventText).join('\n'));
+	if (!json) return printLines(events.length === 0 ? ['Nothing happened.'] : events.map(eventText));
 	if (!follow) return printJson({ events });
 	for (const event of events) printJson(event);
 }
 
 const eventText = ({ time, kind, fault, message }: VolumeEvent) =>
-	printable(`${time}  ${kind}${fault ? ` (${fault})` : ''}  ${message}`);
+	`${time}  ${kind}${fault ? ` (${fault})` : ''}  ${message}`;

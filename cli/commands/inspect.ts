@@ -2,7 +2,7 @@ import type { FileSystemReport, InodeReport, InspectSelection } from '../../src/
 import { errorFromPlain } from '../../src/errors.ts';
 import { inspect } from '../../src/service/inspect.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { exitCodeOf, printable, printJson, printLine, warn } from '../output.ts';
+import { exitCodeOf, printJson, printLines, warn } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -37,7 +37,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (errors[0]) process.exitCode = exitCodeOf(errors[0]);
 	const [failure] = errors.map(warn);
 	if (cli.flags.json) return printJson({ fileSystem, ...failure });
-	printLine(reportText(fileSystem));
+	printLines(reportLines(fileSystem));
 }
 
 /** `<12>` is an inode number, as for debugfs; anything else a path. */
@@ -49,7 +49,7 @@ function selectionOf(what: string | undefined): InspectSelection {
 
 type Row = readonly [label: string, value: string | number];
 
-function reportText(report: FileSystemReport): string {
+function reportLines(report: FileSystemReport): string[] {
 	const { superblock: s, features, journal, multiMount, inode } = report;
 	const rows: Row[] = [
 		['uuid', s.uuid],
@@ -73,9 +73,8 @@ function reportText(report: FileSystemReport): string {
 	const featureRows = features.map(
 		({ name, treatment, note }): Row => [name, note ? `${treatment}: ${note}` : treatment],
 	);
-	const parts = [rowsText(rows), `features\n${rowsText(featureRows)}`];
-	if (inode) parts.push(inodeText(inode));
-	return parts.join('\n\n');
+	const lines = [...rowLines(rows), '', 'features', ...rowLines(featureRows)];
+	return inode ? [...lines, '', ...inodeLines(inode)] : lines;
 }
 
 function journalText(journal: NonNullable<FileSystemReport['journal']>): string {
@@ -93,7 +92,7 @@ function journalText(journal: NonNullable<FileSystemReport['journal']>): string 
 	}
 }
 
-function inodeText(inode: InodeReport): string {
+function inodeLines(inode: InodeReport): string[] {
 	const { content, device } = inode;
 	const rows: Row[] = [
 		['inode', `${inode.number}, ${inode.type}`],
@@ -124,15 +123,15 @@ function inodeText(inode: InodeReport): string {
 	if (inode.xattrBlock !== 0) rows.push(['xattr block', inode.xattrBlock]);
 	for (const { name, place, sizeBytes, valueInode, valueHex } of inode.xattrs) {
 		const value = valueInode === 0 ? shortened(valueHex) : `in inode ${valueInode}`;
-		rows.push(['xattr', `${printable(name)}, ${sizeBytes} bytes in the ${place}: ${value}`]);
+		rows.push(['xattr', `${name}, ${sizeBytes} bytes in the ${place}: ${value}`]);
 	}
-	return rowsText(rows);
+	return rowLines(rows);
 }
 
 const MAX_HEX_SHOWN = 96;
 const shortened = (hex: string) => (hex.length > MAX_HEX_SHOWN ? `${hex.slice(0, MAX_HEX_SHOWN)}…` : hex);
 
-function rowsText(rows: readonly Row[]): string {
+function rowLines(rows: readonly Row[]): string[] {
 	const width = Math.max(14, ...rows.map(([label]) => label.length));
-	return rows.map(([label, value]) => `${label.padEnd(width)} ${printable(String(value))}`.trimEnd()).join('\n');
+	return rows.map(([label, value]) => `${label.padEnd(width)} ${value}`.trimEnd());
 }

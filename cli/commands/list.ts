@@ -1,6 +1,6 @@
 import type { ShadowCopyReport, StorageReport } from '../../src/control/messages.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
-import { printJson, printLine, sizeText } from '../output.ts';
+import { printJson, printLine, printLines, sizeText } from '../output.ts';
 import { table } from '../table.ts';
 import { askVolumes } from '../volumes.ts';
 
@@ -28,7 +28,7 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 	const shadowCopies = answers.flat();
 	if (json) return printJson({ shadowCopies, ...failure });
 	if (shadowCopies.length === 0) return printLine('There are no shadow copies.');
-	printLine(
+	printLines(
 		table(
 			['NAME', 'CREATED (UTC)', 'PRESERVED', 'FREED BY DELETING', 'VOLUME', 'ID', 'STATE'],
 			shadowCopies.map(({ name, createdAt, preservedBytes, freedByDeletingBytes, volume, id, state }) => [
@@ -48,7 +48,7 @@ async function listShadows(target: string | undefined, json: boolean): Promise<v
 async function listStorage(target: string | undefined, json: boolean): Promise<void> {
 	const { answers: storage, failure } = await askVolumes<StorageReport>(target, { verb: 'storage' });
 	if (json) return printJson({ storage, ...failure });
-	printLine(
+	printLines(
 		table(
 			['VOLUME', 'USED', 'ALLOCATED', 'MAXIMUM', 'STORAGE'],
 			storage.map(({ volume, usedBytes, allocatedBytes, maximumBytes, path }) => [

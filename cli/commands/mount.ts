@@ -7,9 +7,9 @@ import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/
 import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
 import { serviceLogPath } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
-import { printJson, printLine } from '../output.ts';
+import { printJson, printLines } from '../output.ts';
 import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize, parseSize } from '../size.ts';
-import { statusText } from './status.ts';
+import { statusLines } from './status.ts';
 
 const DEFAULT_CACHE_SIZE = '128M';
 
@@ -81,7 +81,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!transport) usage(cli, `--transport ${cli.flags.transport}: expected one of ${TRANSPORTS.join(', ')}`);
 	checkPrivilege(cli.flags);
 	const report = (status: StatusReport) =>
-		json ? printJson({ volumes: [status.volume] }) : printLine(statusText(status));
+		json ? printJson({ volumes: [status.volume] }) : printLines(statusLines(status));
 	if (!foreground) return report(await startInBackground(image, argv));
 	const { replay: replayJournal } = cli.flags;
 	const limits = { maximumSize, maximumCopies, policy };

@@ -4,9 +4,9 @@ import { refused } from '../../src/errors.ts';
 import { discardOffline, offlineVolume, repairOffline, trustOffline } from '../../src/service/offline-storage.ts';
 import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { confirmed, JSON_FLAG, parse, usage } from '../arguments.ts';
-import { printJson, printLine } from '../output.ts';
+import { printJson, printLine, printLines } from '../output.ts';
 import { showProgress } from '../progress.ts';
-import { copyText, lastCopies } from './verify.ts';
+import { copyLines, lastCopies } from './verify.ts';
 
 const HELP = `
 	Usage
@@ -59,9 +59,11 @@ export async function run(argv: readonly string[]): Promise<void> {
 		? await lastCopies(askForEach<VerifyNews>(running.socketPath, { verb: 'repair' }))
 		: repairOffline(offlineVolume(target, storage), showProgress);
 	if (json) return printJson({ shadowCopies });
-	printLine(
-		shadowCopies.length === 0
-			? 'Nothing is damaged.'
-			: shadowCopies.map((copy) => `deleted ${copyText(copy)}`).join('\n'),
+	if (shadowCopies.length === 0) return printLine('Nothing is damaged.');
+	printLines(
+		shadowCopies.flatMap((copy) => {
+			const [first, ...others] = copyLines(copy);
+			return [`deleted ${first}`, ...others];
+		}),
 	);
 }

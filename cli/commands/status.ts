@@ -1,6 +1,6 @@
 import type { StatusReport } from '../../src/control/messages.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { printable, printJson, printLine, sizeText } from '../output.ts';
+import { printJson, printLine, printLines, sizeText } from '../output.ts';
 import { askVolumes } from '../volumes.ts';
 
 const HELP = `
@@ -18,7 +18,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	const { answers: reports, failure } = await askVolumes<StatusReport>(cli.input[0], { verb: 'status' });
 	if (cli.flags.json) return printJson({ volumes: reports.map(({ volume }) => volume), ...failure });
 	if (reports.length === 0) return printLine('No volume is mounted.');
-	printLine(reports.map(statusText).join('\n\n'));
+	printLines(reports.flatMap((report, i) => (i === 0 ? statusLines(report) : ['', ...statusLines(report)])));
 }
 
 const liveRows = (live: string, data: string | null): (readonly [string, string])[] => [
@@ -27,7 +27,7 @@ const liveRows = (live: string, data: string | null): (readonly [string, string]
 ];
 
 /** The status of a volume for people. */
-export function statusText({ volume, storage, events }: StatusReport): string {
+export function statusLines({ volume, storage, events }: StatusReport): string[] {
 	const maximum = storage.maximumBytes === null ? 'unbounded' : `of at most ${sizeText(storage.maximumBytes)}`;
 	const rows: (readonly [string, string])[] = [
 		['image', volume.readOnly ? `${volume.image} (read-only)` : volume.image],
@@ -38,5 +38,5 @@ export function statusText({ volume, storage, events }: StatusReport): string {
 		['service', `pid ${volume.pid}`],
 		...events.map(({ time, message }, i) => [i === 0 ? 'events' : '', `${time} ${message}`] as const),
 	];
-	return rows.map(([label, text]) => `${label.padEnd(14)} ${printable(text)}`).join('\n');
+	return rows.map(([label, text]) => `${label.padEnd(14)} ${text}`);
 }

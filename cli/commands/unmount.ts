@@ -3,7 +3,7 @@ import type { StatusReport } from '../../src/control/messages.ts';
 import { findVolume, type RunningVolume } from '../../src/service/runtime-directory.ts';
 import { cleanUpKilled } from '../../src/service/stale-mounts.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { printable, printJson, printLine } from '../output.ts';
+import { printJson, printLine } from '../output.ts';
 
 const HELP = `
 	Usage
@@ -29,7 +29,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (cli.flags.json) return printJson({ volumes: [volume] });
 	const count = volume.shadowCopyCount;
 	const copies = count === 0 ? 'it has no shadow copies' : `${copiesText(count)} in ${volume.storage}`;
-	printLine(printable(`unmounted ${volume.image}; ${copies}`));
+	printLine(`unmounted ${volume.image}; ${copies}`);
 }
 
 /** How many copies there are nobody knows who does not open the storage. */
@@ -37,5 +37,5 @@ function tellOfKilled(volume: RunningVolume, json: boolean): void {
 	const { image, mountpoint, live, data, storage, pid, readOnly } = volume;
 	const report = { image, mountpoint, live, data, storage, pid, shadowCopyCount: null, frozen: false, readOnly };
 	if (json) printJson({ volumes: [report] });
-	else printLine(printable(`cleared away what the killed service of ${image} left; shadow copies stay in ${storage}`));
+	else printLine(`cleared away what the killed service of ${image} left; shadow copies stay in ${storage}`);
 }

@@ -3,7 +3,7 @@ import type { VerifiedCopy, VerifyNews } from '../../src/control/messages.ts';
 import { offlineVolume, verifyOffline } from '../../src/service/offline-storage.ts';
 import { findRunningVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
-import { EXIT_DAMAGED, printable, printJson, printLine } from '../output.ts';
+import { EXIT_DAMAGED, printJson, printLines } from '../output.ts';
 import { showProgress } from '../progress.ts';
 
 const HELP = `
@@ -32,7 +32,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 		: verifyOffline(offlineVolume(target, cli.flags.storage), showProgress);
 	if (shadowCopies.some(({ state }) => state !== 'sound')) process.exitCode = EXIT_DAMAGED;
 	if (cli.flags.json) return printJson({ shadowCopies });
-	printLine(shadowCopies.length === 0 ? 'There are no shadow copies.' : shadowCopies.map(copyText).join('\n'));
+	printLines(shadowCopies.length === 0 ? ['There are no shadow copies.'] : shadowCopies.flatMap(copyLines));
 }
 
 /** Shows the progress, and returns what was found. */
@@ -44,9 +44,9 @@ export async function lastCopies(news: AsyncIterable<VerifyNews>): Promise<reado
 	throw new Error('the volume was unmounted meanwhile');
 }
 
-export function copyText({ name, state, faults, files, otherBlocks }: VerifiedCopy): string {
+export function copyLines({ name, state, faults, files, otherBlocks }: VerifiedCopy): string[] {
 	const lines = [`${name}  ${state}`, ...faults.map((fault) => `    ${fault}`)];
 	if (files.length > 0) lines.push('  files:', ...files.map((file) => `    ${file}`));
 	if (otherBlocks > 0) lines.push(`  blocks that are no content of a file: ${otherBlocks}`);
-	return lines.map(printable).join('\n');
+	return lines;
 }
