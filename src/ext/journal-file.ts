@@ -17,6 +17,8 @@ export interface JournalSuperblock {
 	/** The first transaction to replay, and the block where it starts; 0 means that there is none. */
 	readonly sequence: number;
 	readonly startBlock: number;
+	/** The older kind of superblock, which has no features. */
+	readonly isVersion1: boolean;
 	readonly hasChecksumV1: boolean;
 	readonly hasChecksumV2: boolean;
 	readonly hasChecksumV3: boolean;
@@ -61,7 +63,8 @@ function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSup
 	if (raw.firstLogBlock + layout.MIN_LOG_BLOCKS > raw.blockCount + 1) {
 		throw fail(`its log has blocks ${raw.firstLogBlock} to ${raw.blockCount - 1}, fewer than a journal has`);
 	}
-	const features = raw.type === layout.SUPERBLOCK_V2 ? raw : { compat: 0, incompat: 0, roCompat: 0 };
+	const isVersion1 = raw.type === layout.SUPERBLOCK_V1;
+	const features = isVersion1 ? { compat: 0, incompat: 0, roCompat: 0 } : raw;
 	checkFeatures(features, raw.checksumType, fail);
 	const has = (name: keyof typeof layout.JOURNAL_INCOMPAT) => (features.incompat & layout.JOURNAL_INCOMPAT[name]) !== 0;
 	const hasChecksums = has('journal_checksum_v2') || has('journal_checksum_v3');
@@ -80,6 +83,7 @@ function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSup
 		blockCount: raw.blockCount,
 		sequence: raw.sequence,
 		startBlock: raw.startBlock,
+		isVersion1,
 		hasChecksumV1: (features.compat & layout.COMPAT_CHECKSUM) !== 0,
 		hasChecksumV2: has('journal_checksum_v2'),
 		hasChecksumV3: has('journal_checksum_v3'),

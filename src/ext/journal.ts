@@ -1,9 +1,9 @@
 import type { BlockDevice } from '../block/device.ts';
-import { NoonmarkError, type PlainError, plainError, unsupported } from '../errors.ts';
+import { corrupt, NoonmarkError, type PlainError, plainError, unsupported } from '../errors.ts';
 import { type FastCommit, readFastCommits } from './fast-commit.ts';
 import { JournalFile } from './journal-file.ts';
 import { JournalOverlay } from './journal-overlay.ts';
-import { journalInVolume, journalOnDevice } from './journal-place.ts';
+import { type JournalPlace, journalInVolume, journalOnDevice } from './journal-place.ts';
 import { type Replay, replayJournal } from './journal-replay.ts';
 import type { Superblock } from './superblock.ts';
 
@@ -98,13 +98,32 @@ function readPending(
 	return { journal, replay, fastCommits };
 }
 
+/** These features of a volume are also features of its journal, which the kernel sets at each mount. */
+const SHARED_WITH_JOURNAL = ['64bit', 'metadata_csum', 'fast_commit'] as const;
+
 function openJournal(device: BlockDevice, superblock: Superblock, journalDevice: BlockDevice | undefined): JournalFile {
-	if (superblock.journalInode !== 0) return new JournalFile(journalInVolume(device, superblock));
+	const journal = new JournalFile(journalPlace(device, superblock, journalDevice));
+	const shared = SHARED_WITH_JOURNAL.filter((name) => superblock.features.has(name));
+	if (journal.superblock.isVersion1 && shared.length > 0) {
+		throw corrupt(
+			'journal-superblock',
+			`journal superblock: is of version 1, which has no features; the volume has ${shared.join(', ')}`,
+		);
+	}
+	return journal;
+}
+
+function journalPlace(
+	device: BlockDevice,
+	superblock: Superblock,
+	journalDevice: BlockDevice | undefined,
+): JournalPlace {
+	if (superblock.journalInode !== 0) return journalInVolume(device, superblock);
 	if (!journalDevice) {
 		throw unsupported(
 			'external-journal',
 			'superblock: the volume was not cleanly unmounted, and its journal is on another device, which is not given; mount it once to replay it',
 		);
 	}
-	return new JournalFile(journalOnDevice(journalDevice, superblock));
+	return journalOnDevice(journalDevice, superblock);
 }

@@ -45,11 +45,11 @@ const formats: Record<string, JournalFormat> = {
 const it = canMount && programs('mke2fs', 'e2fsck', 'debugfs') ? test : test.skip;
 
 /** Metadata checksums make the kernel insist on v3, or turn it on: the other formats need an image without. */
-async function emptyImage(directory: string, format: JournalFormat): Promise<string> {
+async function emptyImage(directory: string, format: JournalFormat, ...more: string[]): Promise<string> {
 	const features = format.checksum === 'v3' || format.checksum === 'v2' ? 'metadata_csum' : '^metadata_csum';
 	const size = format.has64bit ? '64bit' : '^64bit';
 	return makeImage(join(directory, 'image'), IMAGE_MIB, [
-		...['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1', '-O', `${features},${size}`],
+		...['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1', '-O', [features, size, ...more].join(',')],
 	]);
 }
 
@@ -232,12 +232,15 @@ const SUPERBLOCKS: readonly Parameters<typeof layout.journalSuperblockLayout.enc
 it("a journal superblock that says something else gets the kernel's verdict", async (t) => {
 	const directory = temporaryDirectory(t);
 	const v3 = formats['checksum v3, 32 bits']!;
-	// The first kind of superblock knows no features, so no volume with checksums has it.
-	for (const [format, fields] of [
+	for (const [format, fields, ...features] of [
 		[plain, { type: SUPERBLOCK_V1 }] as const,
+		[{ ...plain, has64bit: true }, { type: SUPERBLOCK_V1 }] as const,
+		[plain, { type: SUPERBLOCK_V1 }, 'fast_commit'] as const,
+		[plain, {}, 'fast_commit'] as const,
+		[v3, { type: SUPERBLOCK_V1 }] as const,
 		...SUPERBLOCKS.map((f) => [v3, f] as const),
 	]) {
-		const image = await emptyImage(directory, format);
+		const image = await emptyImage(directory, format, ...features);
 		await writeJournal(image, format, threeTransactions);
 		const [first] = await journalBlocksOf(image);
 		editImage(image, (editor) =>
@@ -248,7 +251,7 @@ it("a journal superblock that says something else gets the kernel's verdict", as
 		);
 		const ours = readTargets(image);
 		const kernels = await kernelTargets(directory, image);
-		t.deepEqual(typeof ours === 'string' ? 'corrupt' : ours, kernels, JSON.stringify(fields));
+		t.deepEqual(typeof ours === 'string' ? 'corrupt' : ours, kernels, JSON.stringify({ format, fields, features }));
 	}
 });
 
