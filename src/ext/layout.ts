@@ -13,6 +13,8 @@ export const superblockLayout = struct('superblock', 1024, {
 	inodeCount: u32le(0x00), // s_inodes_count
 	blockCountLow: u32le(0x04), // s_blocks_count_lo
 	reservedBlocksLow: u32le(0x08), // s_r_blocks_count_lo
+	freeBlocksLow: u32le(0x0c), // s_free_blocks_count_lo
+	freeInodes: u32le(0x10), // s_free_inodes_count
 	firstDataBlock: u32le(0x14), // s_first_data_block
 	logBlockSize: u32le(0x18), // s_log_block_size
 	logClusterSize: u32le(0x1c), // s_log_cluster_size
@@ -45,6 +47,7 @@ export const superblockLayout = struct('superblock', 1024, {
 	creationTimeSec: u32le(0x108), // s_mkfs_time
 	blockCountHigh: u32le(0x150), // s_blocks_count_hi
 	reservedBlocksHigh: u32le(0x154), // s_r_blocks_count_hi
+	freeBlocksHigh: u32le(0x158), // s_free_blocks_count_hi
 	flags: u32le(0x160), // s_flags
 	mmpIntervalSec: u16le(0x166), // s_mmp_interval
 	mmpBlockLow: u32le(0x168), // s_mmp_block

@@ -17,19 +17,19 @@ export interface Statfs {
 const MAX_RESERVED_CLUSTERS = 4096;
 /** Two bitmaps, the inode table, and superblock with descriptors. */
 const PIECES_PER_GROUP = 4;
+/** A volume of 128 TiB with blocks of 4 KiB has so many. A reader's thread is busy with them for some 3 s, once for a copy. */
+const GROUPS_SUMMED_MAX = 2 ** 20;
 
-/** As fs/ext4/super.c, ext4_statfs: free space is summed from the groups, since the superblock's own counts are stale. */
+/**
+ * As fs/ext4/super.c, ext4_statfs: free space is summed from the groups, since the superblock's own counts may be stale. They
+ * are believed where a volume has so many groups that nobody would wait for that: an image can say that it has 2^32.
+ */
 export function computeStatfs(superblock: Superblock, groups: GroupDescriptors, journalBlocks: number): Statfs {
-	let freeClusters = 0;
-	let freeFiles = 0;
-	for (let group = 0; group < superblock.groupCount; group++) {
-		const descriptor = groups.get(group);
-		freeClusters += descriptor.freeClusters;
-		freeFiles += descriptor.freeInodes;
-	}
 	const { blocksPerCluster } = superblock;
-	const overhead = overheadClusters(superblock, groups, journalBlocks) * blocksPerCluster;
-	const freeBlocks = freeClusters * blocksPerCluster;
+	const isSummed = superblock.groupCount <= GROUPS_SUMMED_MAX;
+	const { freeBlocks, freeInodes: freeFiles } = isSummed ? sumOfGroups(superblock, groups) : superblock;
+	const overheadFound = isSummed ? overheadClusters(superblock, groups, journalBlocks) : storedOverhead(superblock);
+	const overhead = (overheadFound ?? 0) * blocksPerCluster;
 	const kept = superblock.reservedBlocks + reservedClusters(superblock) * blocksPerCluster;
 	return {
 		blockSizeBytes: superblock.blockSizeBytes,
@@ -42,6 +42,17 @@ export function computeStatfs(superblock: Superblock, groups: GroupDescriptors, 
 	};
 }
 
+function sumOfGroups({ groupCount, blocksPerCluster }: Superblock, groups: GroupDescriptors) {
+	let freeClusters = 0;
+	let freeInodes = 0;
+	for (let group = 0; group < groupCount; group++) {
+		const descriptor = groups.get(group);
+		freeClusters += descriptor.freeClusters;
+		freeInodes += descriptor.freeInodes;
+	}
+	return { freeBlocks: freeClusters * blocksPerCluster, freeInodes };
+}
+
 /** What the kernel keeps for the extents of delayed writes (ext4_set_resv_clusters). */
 function reservedClusters(superblock: Superblock): number {
 	if (!superblock.features.has('extent')) return 0;
@@ -49,11 +60,15 @@ function reservedClusters(superblock: Superblock): number {
 	return Math.min(Math.floor(clusters / 50), MAX_RESERVED_CLUSTERS);
 }
 
+/** What the superblock says, unless that is nonsense. */
+const storedOverhead = ({ overheadClusters: stored, blockCount }: Superblock) =>
+	stored > 0 && stored <= blockCount ? stored : undefined;
+
 /** Where clusters are blocks it is counted anew; otherwise the superblock's count is believed (ext4_calculate_overhead). */
 function overheadClusters(superblock: Superblock, groups: GroupDescriptors, journalBlocks: number): number {
 	const { blocksPerCluster, groupCount, firstDataBlock, inodeTableBlocks } = superblock;
-	const isStored = superblock.overheadClusters > 0 && superblock.overheadClusters <= superblock.blockCount;
-	if (superblock.features.has('bigalloc') && isStored) return superblock.overheadClusters;
+	const stored = storedOverhead(superblock);
+	if (superblock.features.has('bigalloc') && stored !== undefined) return stored;
 	let clusters = Math.floor(firstDataBlock / blocksPerCluster) + Math.ceil(journalBlocks / blocksPerCluster);
 	const bigallocUsed = blocksPerCluster > 1 ? countUsedClusters(superblock, groups) : undefined;
 	if (bigallocUsed !== undefined) return clusters + bigallocUsed;

@@ -36,6 +36,8 @@ export interface Superblock {
 	readonly firstDataBlock: number;
 	readonly blocksPerCluster: number;
 	readonly reservedBlocks: number;
+	/** This and `freeInodes` may be of some time ago where the volume was neither frozen nor cleanly unmounted. */
+	readonly freeBlocks: number;
 	readonly overheadClusters: number;
 
 	readonly groupCount: number;
@@ -49,6 +51,7 @@ export interface Superblock {
 	readonly backupGroups: readonly [number, number];
 
 	readonly inodeCount: number;
+	readonly freeInodes: number;
 	readonly inodesPerGroup: number;
 	readonly inodeSizeBytes: number;
 	readonly inodeTableBlocks: number;
@@ -179,6 +182,7 @@ function decodeGeometry(raw: RawSuperblock, features: ReadonlySet<FeatureName>, 
 		blockCount,
 		firstDataBlock: raw.firstDataBlock,
 		reservedBlocks: raw.reservedBlocksLow + (features.has('64bit') ? raw.reservedBlocksHigh * 2 ** 32 : 0),
+		freeBlocks: raw.freeBlocksLow + (features.has('64bit') ? raw.freeBlocksHigh * 2 ** 32 : 0),
 		overheadClusters: raw.overheadClusters,
 		groupCount: Math.ceil((blockCount - raw.firstDataBlock) / raw.blocksPerGroup),
 	};
@@ -231,6 +235,7 @@ function decodeInodeGeometry(
 	if (firstInode < FIRST_INODE_OF_OLD) throw bad('s_first_ino', firstInode, `at least ${FIRST_INODE_OF_OLD}`);
 	return {
 		inodeCount: raw.inodeCount,
+		freeInodes: raw.freeInodes,
 		inodesPerGroup: raw.inodesPerGroup,
 		inodeSizeBytes,
 		inodeTableBlocks: Math.ceil(raw.inodesPerGroup / inodesPerBlock),

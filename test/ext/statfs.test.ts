@@ -1,0 +1,53 @@
+/** Free space of a volume that says it has more block groups than anybody could count. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import anyTest from 'ava';
+import { makeImage } from '../../images/populate.ts';
+import type { BlockDevice } from '../../src/block/device.ts';
+import { ExtFileSystem } from '../../src/ext/filesystem.ts';
+import { groupDescriptorLayout, SUPERBLOCK_BYTE_OFFSET, superblockLayout } from '../../src/ext/layout.ts';
+import { programs } from '../helpers/requires.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
+
+const test = programs('mke2fs') ? anyTest : anyTest.skip;
+const BLOCK_BYTES = 1024;
+const GROUPS = 2 ** 32 - 1;
+
+/** A volume of 4 TiB with as many groups as a superblock can say, each of one block; every descriptor is sound. */
+class EndlessGroups implements BlockDevice {
+	readonly sizeBytes = BLOCK_BYTES * (GROUPS + 1);
+	readonly #superblock: Buffer;
+	readonly #descriptors = Buffer.alloc(BLOCK_BYTES);
+
+	constructor(image: Buffer) {
+		this.#superblock = Buffer.from(image.subarray(SUPERBLOCK_BYTE_OFFSET, 2 * SUPERBLOCK_BYTE_OFFSET));
+		superblockLayout.encode(
+			{
+				...{ blockCountLow: 0, blockCountHigh: 1, blocksPerGroup: 1, clustersPerGroup: 1 },
+				...{ inodeCount: GROUPS, inodesPerGroup: 1, inodeSizeBytes: BLOCK_BYTES, reservedDescriptorBlocks: 0 },
+				...{ freeBlocksLow: 2, freeBlocksHigh: 1, freeInodes: 77, reservedBlocksLow: 0, overheadClusters: 99 },
+			},
+			this.#superblock,
+		);
+		for (let at = 0; at < BLOCK_BYTES; at += groupDescriptorLayout.sizeBytes)
+			groupDescriptorLayout.encode({ inodeTableLow: 2, freeClustersLow: 1 }, this.#descriptors.subarray(at));
+	}
+
+	read(byteOffset: number, into: Uint8Array): void {
+		for (let i = 0; i < into.length; i++) {
+			const at = byteOffset + i;
+			const isSuperblock = Math.floor(at / BLOCK_BYTES) === 1;
+			into[i] = (isSuperblock ? this.#superblock : this.#descriptors)[at % BLOCK_BYTES]!;
+		}
+	}
+
+	close(): void {}
+}
+
+test('where a volume says that it has 2^32 block groups, the counts of its superblock are told', async (t) => {
+	const mkfs = ['-t', 'ext4', '-b', String(BLOCK_BYTES), '-O', '64bit,^metadata_csum,^has_journal,^uninit_bg'];
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, mkfs);
+	const fs = ExtFileSystem.open(new EndlessGroups(readFileSync(image)), { replayJournal: false });
+	t.is(fs.superblock.groupCount, GROUPS);
+	t.like(fs.statfs(), { blocks: 2 ** 32 - 99, freeBlocks: 2 ** 32 + 2, files: GROUPS, freeFiles: 77 });
+});
