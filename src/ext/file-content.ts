@@ -8,7 +8,7 @@ import { FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_INLINE_DATA, inodeLayout } from './lay
 
 /** A search for data or a hole looks at this many runs; past that it gives the answer that is always allowed. */
 const MAX_SEARCHED_RUNS = 1 << 18;
-const MAX_FAST_SYMLINK_BYTES = 60;
+const BLOCK_FIELD_BYTES = 60;
 
 /** The content of files and symbolic links. */
 export class FileContent {
@@ -66,7 +66,10 @@ export class FileContent {
 			throw corrupt('symlink-size', `inode ${number}: a symbolic link of ${sizeBytes} bytes`);
 		}
 		if (symlink.flags & FLAG_ENCRYPT) return this.#readEncryptedLink(symlink.withSize(sizeBytes));
-		if (this.isFastLink(symlink)) return Buffer.from(blockField(symlink).subarray(0, sizeBytes));
+		if (this.isFastLink(symlink)) return fastTarget(symlink, sizeBytes);
+		if (!(symlink.flags & FLAG_INLINE_DATA) && this.#files.runAt(symlink, 0).block === 0) {
+			throw corrupt('symlink-hole', `inode ${number}: a symbolic link without a block for its target`);
+		}
 		const target = Buffer.alloc(sizeBytes);
 		this.#read(symlink, 0, target);
 		return target;
@@ -74,9 +77,11 @@ export class FileContent {
 
 	/** What the kernel shows without the key: the encrypted target in the form of a name (fscrypt_get_symlink). */
 	#readEncryptedLink(symlink: Inode): Buffer {
-		const stored = Buffer.alloc(symlink.sizeBytes);
-		if (this.isFastLink(symlink)) blockField(symlink).copy(stored);
-		else this.#read(symlink, 0, stored);
+		let stored = blockField(symlink).subarray(0, symlink.sizeBytes);
+		if (!this.isFastLink(symlink)) {
+			stored = Buffer.alloc(symlink.sizeBytes);
+			this.#read(symlink, 0, stored);
+		}
 		const length = stored.length < 2 ? 0 : stored.readUInt16LE(0);
 		if (length < MIN_ENCRYPTED_NAME_BYTES || 2 + length > stored.length) {
 			throw corrupt(
@@ -94,12 +99,11 @@ export class FileContent {
 	 */
 	isFastLink(symlink: Inode): boolean {
 		if (symlink.flags & FLAG_INLINE_DATA) return false;
-		const fits = storedTargetBytes(symlink) < MAX_FAST_SYMLINK_BYTES;
 		const { superblock } = this.#blocks;
-		if (superblock.features.has('ea_inode')) return fits;
+		if (superblock.features.has('ea_inode')) return storedTargetBytes(symlink) < BLOCK_FIELD_BYTES;
 		const xattrBlocks512 =
 			symlink.xattrBlock === 0 ? 0 : (superblock.blockSizeBytes * superblock.blocksPerCluster) / 512;
-		return fits && symlink.blocks512 === xattrBlocks512;
+		return symlink.blocks512 === xattrBlocks512;
 	}
 
 	/**
@@ -123,6 +127,16 @@ export class FileContent {
 		}
 		return what === 'hole' ? file.sizeBytes : undefined;
 	}
+}
+
+/** The text ends just where the size says: otherwise either is damaged (fs/ext4/inode.c, __ext4_iget). */
+function fastTarget(symlink: Inode, sizeBytes: number): Buffer {
+	const target = blockField(symlink).subarray(0, sizeBytes + 1);
+	if (target.indexOf(0) === sizeBytes) return Buffer.from(target.subarray(0, sizeBytes));
+	throw corrupt(
+		'symlink-size',
+		`inode ${symlink.number}: a symbolic link of ${sizeBytes} bytes, which its target has not`,
+	);
 }
 
 /** As the record says: the size of an encrypted link may be that of what is shown. */

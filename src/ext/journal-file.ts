@@ -69,7 +69,11 @@ function decodeJournalSuperblock(block: Buffer, place: JournalPlace): JournalSup
 	const has = (name: keyof typeof layout.JOURNAL_INCOMPAT) => (features.incompat & layout.JOURNAL_INCOMPAT[name]) !== 0;
 	const hasChecksums = has('journal_checksum_v2') || has('journal_checksum_v3');
 	if (hasChecksums && superblockChecksum(block) !== raw.checksum) throw fail('its checksum does not fit its content');
-	const logEnd = raw.blockCount - (has('fast_commit') ? fastCommitBlocks(raw) : 0);
+	const fastCommitBlocks = raw.fastCommitBlocks || layout.DEFAULT_FAST_COMMIT_BLOCKS;
+	const logEnd = raw.blockCount - (has('fast_commit') ? fastCommitBlocks : 0);
+	if (logEnd < layout.MIN_LOG_BLOCKS) {
+		throw fail(`${fastCommitBlocks} of its ${raw.blockCount} blocks are for fast commits, which leaves too few`);
+	}
 	const isInLog = raw.startBlock >= raw.firstLogBlock && raw.startBlock < logEnd;
 	if (raw.startBlock !== 0 && !isInLog) {
 		throw fail(
@@ -113,17 +117,6 @@ function checkFeatures(
 	if ((v2 || v3) && compat & layout.COMPAT_CHECKSUM) throw fail('has checksums of version 1 and a later one at once');
 	if ((v2 || v3) && checksumType !== layout.JOURNAL_CHECKSUM_CRC32C)
 		throw fail(`has checksums of the unknown type ${checksumType}`);
-}
-
-function fastCommitBlocks({
-	fastCommitBlocks: stored,
-	blockCount,
-}: {
-	fastCommitBlocks: number;
-	blockCount: number;
-}): number {
-	const count = stored === 0 ? layout.DEFAULT_FAST_COMMIT_BLOCKS : stored;
-	return blockCount - count >= layout.MIN_LOG_BLOCKS ? count : 0;
 }
 
 /** Over the 1024 bytes, with the checksum itself as zeros. */

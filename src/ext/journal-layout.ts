@@ -47,7 +47,7 @@ export const JOURNAL_INCOMPAT = {
 } as const;
 
 export const DEFAULT_FAST_COMMIT_BLOCKS = 256; // JBD2_DEFAULT_FAST_COMMIT_BLOCKS
-/** No journal has fewer; fast commits get their blocks only from one that keeps this many for the log. */
+/** No journal has fewer, without those for fast commits. */
 export const MIN_LOG_BLOCKS = 1024; // JBD2_MIN_JOURNAL_BLOCKS
 export const JOURNAL_CHECKSUM_CRC32C = 4; // JBD2_CRC32C_CHKSUM
 

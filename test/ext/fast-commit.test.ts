@@ -12,6 +12,7 @@ import { recordLayout } from '../../src/ext/fast-commit-layout.ts';
 import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
 import { journalState } from '../../src/ext/journal.ts';
 import { JournalFile } from '../../src/ext/journal-file.ts';
+import { blockHeaderLayout, JOURNAL_MAGIC } from '../../src/ext/journal-layout.ts';
 import { journalInVolume } from '../../src/ext/journal-place.ts';
 import { FLAG_INLINE_DATA } from '../../src/ext/layout.ts';
 import { usedRanges } from '../../src/ext/used-map.ts';
@@ -20,9 +21,16 @@ import { cutWithFastCommits } from '../helpers/fast-commits.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
-import { contentOf, inodeAt, type TreeEntry, treeOfFileSystem } from '../helpers/tree.ts';
+import {
+	contentOf,
+	inodeAt,
+	type TreeEntry,
+	treeDifferences,
+	treeOfDirectory,
+	treeOfFileSystem,
+} from '../helpers/tree.ts';
 
-const it = canMount && programs('mke2fs', 'python3') ? test : test.skip;
+const it = canMount && programs('mke2fs', 'python3', 'setfattr') ? test : test.skip;
 const SEED = 20261125;
 const mkfs = (features: string) => ['-t', 'ext4', '-J', 'size=8,fast_commit_size=2048', '-O', `fast_commit${features}`];
 
@@ -33,8 +41,9 @@ function openVolume(t: ExecutionContext, image: string) {
 }
 
 /** Of directories, times and sizes are not logged. */
-const logged = (tree: readonly TreeEntry[]) =>
-	tree.map((entry) => (entry.mode.startsWith('4') ? { ...entry, times: {}, sizeBytes: 0, blocks512: 0 } : entry));
+const logged = (tree: readonly TreeEntry[]): TreeEntry[] =>
+	tree.map((entry) => (entry.mode.startsWith('4') ? { ...entry, times: NO_TIMES, sizeBytes: 0, blocks512: 0 } : entry));
+const NO_TIMES = { atime: '', mtime: '', ctime: '' };
 
 /** The blocks that hold the content of files. */
 function dataBlocks(fs: ExtFileSystem, tree: readonly TreeEntry[]): number[] {
@@ -83,6 +92,49 @@ it('what was synced is there: clusters', isSynced, [...mkfs(',bigalloc'), '-C', 
 // A file that outgrows its inode has its first block in the log, where nothing revokes it: the kernel's own replay, too,
 // would put it over what was written there later. So files stay inside their inodes or never were.
 it('what was synced is there: inline data', isSynced, mkfs(',inline_data'), 200);
+
+/** Where in the log the latest block with a header is. */
+function headOfLog(image: string): number {
+	const device = FileDevice.open(image, 'read');
+	try {
+		const { place, superblock } = new JournalFile(journalInVolume(device, readSuperblock(device)));
+		const [block, latest] = [Buffer.alloc(place.blockSizeBytes), { sequence: 0, at: 0 }];
+		for (let at = superblock.logStart; at < superblock.logEnd; at++) {
+			device.read(place.byteOffsetOf(at), block);
+			const { magic, sequence } = blockHeaderLayout.decode(block);
+			if (magic === JOURNAL_MAGIC && sequence >= latest.sequence) Object.assign(latest, { sequence, at });
+		}
+		return latest.at;
+	} finally {
+		device.close();
+	}
+}
+
+/** New directories, and an attribute, for which the next sync makes a transaction. */
+const DIRECTORIES = 'cd "$1"; mkdir "$2"-{1..80}; setfattr -n user.a -v "$2" last; sync last';
+
+it('what was synced is there: the log wraps round before the fast commits', async (t) => {
+	const directory = temporaryDirectory(t);
+	const mkfsArgs = ['-t', 'ext4', '-b', '1024', '-J', 'size=2,fast_commit_size=512', '-O', 'fast_commit'];
+	const image = await makeImage(join(directory, 'image'), 32, mkfsArgs);
+	const cut = join(directory, 'cut');
+	const tree = await withKernelMount(image, 'noatime,commit=300', async (mountPoint) => {
+		await shell('echo >"$1/last"', [mountPoint]);
+		const end = 2048; // of the log: the blocks for fast commits come on top
+		for (let i = 0; headOfLog(image) < end - 300; i++)
+			await shell(`${DIRECTORIES}; sync -f .`, [mountPoint, `before-${i}`]);
+		for (let i = 0; i < 3; i++) await shell(DIRECTORIES, [mountPoint, `round-${i}`]);
+		await shell('cd "$1"; for i in $(seq 20); do echo "$i" >>last; sync last; done', [mountPoint]);
+		copyFileSync(image, cut);
+		return treeOfDirectory(mountPoint);
+	});
+	const { device, superblock, fs } = openVolume(t, cut);
+	const { startBlock } = new JournalFile(journalInVolume(device, superblock)).superblock;
+	t.true(headOfLog(cut) < startBlock, `the log goes from ${startBlock} to ${headOfLog(cut)}`);
+	const state = journalState(device, superblock);
+	t.true(state.kind === 'needs-replay' && state.fastCommitCount > 0, JSON.stringify(state));
+	t.deepEqual(treeDifferences(logged(treeOfFileSystem(fs)), logged(tree)), []);
+});
 
 const LINES = 6;
 /** One file that is synced at every line: what has `n` of its fast commits has `n` lines. */

@@ -48,8 +48,9 @@ const it = canMount && programs('mke2fs', 'e2fsck', 'debugfs') ? test : test.ski
 async function emptyImage(directory: string, format: JournalFormat, ...more: string[]): Promise<string> {
 	const features = format.checksum === 'v3' || format.checksum === 'v2' ? 'metadata_csum' : '^metadata_csum';
 	const size = format.has64bit ? '64bit' : '^64bit';
+	const journal = `size=${format.fastCommitBlocks === undefined ? 1 : 2}`;
 	return makeImage(join(directory, 'image'), IMAGE_MIB, [
-		...['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', 'size=1', '-O', [features, size, ...more].join(',')],
+		...['-t', 'ext4', '-b', String(BLOCK_BYTES), '-J', journal, '-O', [features, size, ...more].join(',')],
 	]);
 }
 
@@ -264,4 +265,29 @@ it('a log of a volume that does not say it needs recovery is old, as for the ker
 	const ours = readTargets(image);
 	t.notDeepEqual(ours, replayed);
 	t.deepEqual(ours, await kernelTargets(directory, image));
+});
+
+/** Of a journal with 2048 blocks: s_num_fc_blks, and the end of the ring that is left; too short a one is refused. */
+const FAST_COMMIT_AREAS = [
+	[0, 2048 - 256],
+	[2, 2048 - 2],
+	[300, 2048 - 300],
+	[1024, 1024],
+	[1025, 2048],
+	[5000, 2048],
+] as const;
+
+it('a log that wraps round before the blocks of fast commits reads as the kernel replays it', async (t) => {
+	const directory = temporaryDirectory(t);
+	const random = new Random(20261130);
+	t.log(`seed ${random.seed}`);
+	for (const [i, [fastCommitBlocks, ringEnd]] of FAST_COMMIT_AREAS.entries()) {
+		const format = { ...(i % 2 === 0 ? plain : formats['checksum v3, 64 bits']!), fastCommitBlocks };
+		const image = await emptyImage(directory, format);
+		const log = { ...randomLog(random, ringEnd), startBlock: ringEnd - 1 - random.integer(10), ringEnd };
+		await writeJournal(image, format, log);
+		const ours = readTargets(image);
+		t.is(typeof ours === 'string', ringEnd + fastCommitBlocks > 2048);
+		t.deepEqual(ours, await kernelTargets(directory, image), `s_num_fc_blks ${fastCommitBlocks}`);
+	}
 });

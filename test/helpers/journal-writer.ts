@@ -14,6 +14,8 @@ export interface JournalFormat {
 	readonly checksum: 'none' | 'v1' | 'v2' | 'v3';
 	readonly has64bit: boolean;
 	readonly hasAsyncCommit: boolean;
+	/** s_num_fc_blks of a journal with the feature `fast_commit`; undefined: it has not. */
+	readonly fastCommitBlocks?: number;
 }
 
 export interface Transaction {
@@ -26,6 +28,8 @@ export interface Transaction {
 export interface Log {
 	/** Where the first transaction starts, in the journal; undefined: at the start of the log. */
 	readonly startBlock?: number;
+	/** The block behind the last one of the ring; undefined: the journal's end. */
+	readonly ringEnd?: number;
 	readonly sequence: number;
 	readonly transactions: readonly Transaction[];
 }
@@ -63,6 +67,7 @@ class JournalWriter {
 	readonly #header: ReturnType<typeof layout.journalSuperblockLayout.decode>;
 	#seed = 0;
 	#next = 0;
+	#ringEnd = 0;
 	#sum = 0;
 
 	constructor(editor: ImageEditor, format: JournalFormat, journalBlocks: readonly number[]) {
@@ -75,6 +80,7 @@ class JournalWriter {
 
 	write(log: Log): PlacedBlock[] {
 		this.#next = log.startBlock ?? this.#header.firstLogBlock;
+		this.#ringEnd = log.ringEnd ?? this.#header.blockCount;
 		this.#writeSuperblock(log);
 		log.transactions.forEach((transaction, index) => {
 			const sequence = (log.sequence + index) >>> 0;
@@ -96,7 +102,7 @@ class JournalWriter {
 	}
 
 	#writeSuperblock(log: Log): void {
-		const { checksum, has64bit, hasAsyncCommit } = this.#format;
+		const { checksum, has64bit, hasAsyncCommit, fastCommitBlocks } = this.#format;
 		const block = this.#read(0);
 		this.#seed = crc32c(0xffffffff, this.#header.uuid);
 		layout.journalSuperblockLayout.encode(
@@ -109,9 +115,11 @@ class JournalWriter {
 					JOURNAL_INCOMPAT.journal_incompat_revoke |
 					(has64bit ? JOURNAL_INCOMPAT.journal_64bit : 0) |
 					(hasAsyncCommit ? JOURNAL_INCOMPAT.journal_async_commit : 0) |
+					(fastCommitBlocks === undefined ? 0 : JOURNAL_INCOMPAT.fast_commit) |
 					(checksum === 'v2' ? JOURNAL_INCOMPAT.journal_checksum_v2 : 0) |
 					(checksum === 'v3' ? JOURNAL_INCOMPAT.journal_checksum_v3 : 0),
 				checksumType: this.#hasTails ? layout.JOURNAL_CHECKSUM_CRC32C : 0,
+				...(fastCommitBlocks === undefined ? {} : { fastCommitBlocks }),
 			},
 			block,
 		);
@@ -200,7 +208,7 @@ class JournalWriter {
 		const at = this.#journalBlocks[this.#next]!;
 		this.#editor.write(at * this.#blockSizeBytes, content);
 		this.#placed.push({ kind, transaction, at });
-		this.#next = this.#next + 1 === this.#header.blockCount ? this.#header.firstLogBlock : this.#next + 1;
+		this.#next = this.#next + 1 === this.#ringEnd ? this.#header.firstLogBlock : this.#next + 1;
 	}
 
 	#read(journalBlock: number): Buffer {
