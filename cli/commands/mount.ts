@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
 import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
-import { serviceLogPath } from '../../src/service/runtime-directory.ts';
+import { openServiceLog } from '../../src/service/service-logs.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLines } from '../output.ts';
 import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize, parseSize } from '../size.ts';
@@ -129,8 +129,7 @@ async function serveFor(request: MountRequest): Promise<void> {
 
 /** Runs `noonmark mount` with these arguments, in a session of its own; resolves when the volume is mounted. */
 export async function startInBackground(image: string, argv: readonly string[]): Promise<StatusReport> {
-	const logPath = serviceLogPath(resolve(image));
-	const logFd = openSync(logPath, 'a', 0o600);
+	const { path: logPath, fd: logFd } = openServiceLog(image, Date.now());
 	const child = spawn(process.execPath, [...process.execArgv, MAIN, 'mount', ...argv, '--foreground'], {
 		detached: true,
 		stdio: ['ignore', logFd, logFd, 'ipc'],

@@ -6,6 +6,7 @@ import { serveControl } from '../control/server.ts';
 import { ioError, NoonmarkError } from '../errors.ts';
 import { ImageBrowser } from './image-browser.ts';
 import { hasLiveDevice, type MountPlan, type MountRequest, planMount, undoPlan } from './mount-plan.ts';
+import { removeLeftLocks, turnToMount } from './mount-turn.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { probeVolume } from './probe-volume.ts';
 import {
@@ -14,10 +15,10 @@ import {
 	processStamp,
 	register,
 	socketPathIn,
-	turnToMount,
 	unregister,
 	untilSettled,
 } from './runtime-directory.ts';
+import { emptyLogRemover, removeOldLogs } from './service-logs.ts';
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
 
@@ -35,13 +36,18 @@ export async function runService(
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,
 ): Promise<void> {
-	const endTurn = await turnToMount(absolutePath(request.image));
+	const image = absolutePath(request.image);
+	const removeLogIfEmpty = emptyLogRemover(image);
+	const endTurn = await turnToMount(image);
 	try {
+		removeLeftLocks();
+		removeOldLogs();
 		await serveVolume(request, surroundings, (status) => {
 			endTurn();
 			onReady(status);
 		});
 	} finally {
+		removeLogIfEmpty();
 		endTurn();
 	}
 }
@@ -58,12 +64,9 @@ async function serveVolume(
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
 	const imageSizeBytes = probeOrUndo(plan);
 	const directory = makeVolumeDirectory(plan.paths.image);
-	register(directory, {
-		...plan.paths,
-		readOnly: plan.readOnly,
-		pid: process.pid,
-		processStamp: processStamp(process.pid),
-	});
+	const { pid } = process;
+	const volume = { ...plan.paths, readOnly: plan.readOnly, pid, processStamp: processStamp(pid) };
+	register(directory, volume);
 	let server: Server | undefined;
 	let isReady = false;
 	try {
@@ -71,7 +74,7 @@ async function serveVolume(
 			? await VolumeService.start(plan, imageSizeBytes, surroundings)
 			: await ImageBrowser.start(plan, surroundings);
 		const ended = untilEnd(service);
-		server = await serveControl(socketPathIn(directory), (message, gone) =>
+		server = await serveControl(socketPathIn(directory, volume), (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
 				if (!(error instanceof NoonmarkError) || error.code !== 'thread-ended') throw error;
 				throw ioError('service-gone', `${plan.paths.image}: is being unmounted`);
@@ -82,7 +85,7 @@ async function serveVolume(
 		await ended.promise;
 	} finally {
 		server?.close();
-		unregister(directory);
+		unregister(directory, volume);
 		if (!isReady) undoPlan(plan);
 	}
 }

@@ -4,24 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import {
-	closeSync,
 	existsSync,
 	lstatSync,
 	mkdirSync,
-	openSync,
 	readdirSync,
 	readFileSync,
 	realpathSync,
 	renameSync,
 	rmSync,
-	statSync,
 	writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isListening } from '../control/client.ts';
 import { ioError, missing, type NoonmarkError, refused } from '../errors.ts';
-import { tryLockExclusive } from '../system/libc.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { isWithin } from './mount-users.ts';
 
@@ -60,8 +56,8 @@ function baseDirectory(): string {
 	return XDG_RUNTIME_DIR ? join(XDG_RUNTIME_DIR, 'noonmark') : `/tmp/noonmark-${uid}`;
 }
 
-/** Makes it. Errors: refused `unsafe-directory` where others could have put something in. */
-function makeBaseDirectory(): void {
+/** Makes the directory that all of this is in. Errors: refused `unsafe-directory` where others could have put something in. */
+export function makeBaseDirectory(): void {
 	const path = baseDirectory();
 	mkdirSync(path, { recursive: true, mode: 0o700 });
 	const stats = lstatSync(path);
@@ -74,13 +70,15 @@ export function volumeDirectory(image: string): string {
 	return join(baseDirectory(), createHash('sha256').update(image).digest('hex').slice(0, 16));
 }
 
-export const socketPathIn = (directory: string) => join(directory, 'control.sock');
+/** The control socket of a service: no other has one of that name, so to remove it takes away nobody else's. */
+export const socketPathIn = (directory: string, { pid }: Pick<RunningVolume, 'pid'>) =>
+	join(directory, `control-${pid}.sock`);
 const statePathIn = (directory: string) => join(directory, 'volume.json');
 
-/** Where a service in the background writes its log; it stays after the service has ended. */
-export function serviceLogPath(image: string): string {
-	makeBaseDirectory();
-	return `${volumeDirectory(image)}.log`;
+/** What lies beside the directories of the volumes. */
+export function filesInBase(ending: string): string[] {
+	const base = baseDirectory();
+	return readdirSync(base).flatMap((name) => (name.endsWith(ending) ? [join(base, name)] : []));
 }
 
 /** Makes the directory of a volume, for its owner alone. */
@@ -98,10 +96,11 @@ export function register(directory: string, volume: RunningVolume): void {
 	renameSync(`${path}.new`, path);
 }
 
-export function unregister(directory: string): void {
+/** Takes a volume off record, unless it is another's by now. */
+export function unregister(directory: string, { pid, processStamp: stamp }: RunningVolume): void {
+	const recorded = readState(directory);
+	if (recorded?.pid !== pid || recorded.processStamp !== stamp) return;
 	rmSync(directory, { recursive: true, force: true });
-	const logPath = `${directory}.log`;
-	if (statSync(logPath, { throwIfNoEntry: false })?.size === 0) rmSync(logPath, { force: true });
 }
 
 /** All that this user has on record, living or left behind, in the order of their images. */
@@ -113,7 +112,7 @@ export function registeredVolumes(): RegisteredVolume[] {
 		.map((name) => join(base, name))
 		.flatMap((directory) => {
 			const volume = readState(directory);
-			return volume ? [{ volume, directory, socketPath: socketPathIn(directory) }] : [];
+			return volume ? [{ volume, directory, socketPath: socketPathIn(directory, volume) }] : [];
 		})
 		.sort((a, b) => (a.volume.image < b.volume.image ? -1 : 1));
 }
@@ -137,25 +136,6 @@ export function processStamp(pid: number): string {
 
 /** Whether the process of a service that is on record is still there, even if it does not answer yet, or any more. */
 export const isAlive = ({ volume }: RegisteredVolume) => processStamp(volume.pid) === volume.processStamp;
-
-/**
- * Mounts of one image begin one after the other: a second one must neither take the first one's record for its own nor
- * remove it. Resolves to what ends the turn, as the end of the process does. Errors: refused `image-in-use`.
- */
-export async function turnToMount(image: string): Promise<() => void> {
-	makeBaseDirectory();
-	let fd: number | undefined = openSync(`${volumeDirectory(image)}.lock`, 'w', 0o600);
-	const end = () => {
-		if (fd !== undefined) closeSync(fd);
-		fd = undefined;
-	};
-	for (let waitedMs = 0; waitedMs < SETTLING_MS_MAX; waitedMs += 50) {
-		if (tryLockExclusive(fd)) return end;
-		await delay(50);
-	}
-	end();
-	throw refused('image-in-use', `${image}: is being mounted by another process; wait until that is done`);
-}
 
 /**
  * Waits while a service on record for this image can neither be used nor be cleared away: it has not begun to answer, was

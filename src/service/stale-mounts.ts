@@ -1,6 +1,7 @@
 import { TYPE, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
+import { turnToMount } from './mount-turn.ts';
 import { runTool } from './run-tool.ts';
 import {
 	findKilledVolume,
@@ -8,7 +9,6 @@ import {
 	placesOf,
 	type RegisteredVolume,
 	registeredVolumes,
-	turnToMount,
 	unregister,
 } from './runtime-directory.ts';
 
@@ -51,5 +51,5 @@ async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
 	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
-	unregister(directory);
+	unregister(directory, volume);
 }

@@ -86,7 +86,7 @@ test('without its socket a service is told by its pid, and ends at a signal', as
 	await volume.mount();
 	const pid = await volume.pid();
 	t.teardown(() => void run('kill', ['-TERM', String(pid)]));
-	rmSync(socketPathIn(volumeDirectory(volume.image)));
+	rmSync(socketPathIn(volumeDirectory(volume.image), { pid }));
 	const result = await noonmark(['unmount', volume.data, '--json']);
 	t.is(result.code, 1);
 	t.is(errorIn(result).code, 'service-gone');

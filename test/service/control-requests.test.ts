@@ -41,12 +41,12 @@ test('each is refused by name, changes nothing, and ends nothing', async (t) => 
 	await volume.mount();
 	const copy = await volume.create();
 	const directory = volumeDirectory(volume.image);
-	const maximumBytes = async () =>
-		(await ask<StorageReport>(socketPathIn(directory), { verb: 'storage' })).maximumBytes;
+	const socketPath = socketPathIn(directory, { pid: await volume.pid() });
+	const maximumBytes = async () => (await ask<StorageReport>(socketPath, { verb: 'storage' })).maximumBytes;
 	const before = await maximumBytes();
 	for (const request of WRONG) {
 		const text = JSON.stringify(request);
-		const error = await t.throwsAsync(ask(socketPathIn(directory), request as ControlRequest), undefined, text);
+		const error = await t.throwsAsync(ask(socketPath, request as ControlRequest), undefined, text);
 		t.true(error instanceof NoonmarkError && error.code === 'bad-request', `${text}: ${error?.message}`);
 		t.regex(error!.message, /^the (request to \w+ cannot have .*|volume service does not know the verb ".*")$/);
 	}

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import anyTest from 'ava';
-import { volumeDirectory } from '../../src/service/runtime-directory.ts';
+import { socketPathIn, volumeDirectory } from '../../src/service/runtime-directory.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
 import { eventually, noonmark, noonmarkJson, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
@@ -218,7 +218,7 @@ test('who stays connected to the control socket keeps no service that was unmoun
 	const volume = new TestVolume(t);
 	await volume.mount();
 	const pid = await volume.pid();
-	const silent = createConnection(join(volumeDirectory(volume.image), 'control.sock'));
+	const silent = createConnection(socketPathIn(volumeDirectory(volume.image), { pid }));
 	t.teardown(() => void silent.destroy());
 	silent.on('error', () => {});
 	await once(silent, 'connect');
@@ -328,6 +328,6 @@ test('the control socket is for its owner alone', async (t) => {
 	const volume = new TestVolume(t);
 	await volume.mount();
 	const directory = volumeDirectory(volume.image);
-	const modes = await runOk('stat', ['-c', '%a %F', directory, join(directory, 'control.sock')]);
+	const modes = await runOk('stat', ['-c', '%a %F', directory, socketPathIn(directory, { pid: await volume.pid() })]);
 	t.is(modes.toString(), '700 directory\n600 socket\n');
 });
