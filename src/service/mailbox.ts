@@ -17,6 +17,16 @@ type FromThread =
 	| { readonly answerTo: number; readonly error: PlainError }
 	| { readonly news: unknown };
 
+/** An order as it travels. `taken`: see TAKING; without, it cannot be withdrawn. */
+interface Message<Order> {
+	readonly id: number;
+	readonly order: Order;
+	readonly taken?: Int32Array<SharedArrayBuffer>;
+}
+
+/** Whoever changes it first has it: the thread carries the order out, or who sent it has withdrawn it. */
+const TAKING = { open: 0, taken: 1, withdrawn: 2 } as const;
+
 /** The thread's end, as it travels to the thread in its workerData. */
 export interface MailboxEnd {
 	readonly port: MessagePort;
@@ -60,11 +70,33 @@ export class Mailbox<Order, News> {
 
 	/** Has the order carried out between two requests of the session; resolves to the thread's answer. */
 	send<Answer>(order: Order): Promise<Answer> {
+		return this.#post({ id: this.#nextId++, order });
+	}
+
+	/**
+	 * As `send`, but waits for so long at most. What the thread has not taken by then is withdrawn: it is not carried out
+	 * later. Errors: `late(isTaken)`.
+	 */
+	async ask<Answer>(order: Order, timeoutMs: number, late: (isTaken: boolean) => Error): Promise<Answer> {
+		const id = this.#nextId++;
+		const taken = new Int32Array(new SharedArrayBuffer(4));
+		const timer = setTimeout(() => {
+			const state = Atomics.compareExchange(taken, 0, TAKING.open, TAKING.withdrawn);
+			this.#waiting.get(id)?.reject(late(state === TAKING.taken));
+			this.#waiting.delete(id);
+		}, timeoutMs);
+		try {
+			return await this.#post<Answer>({ id, order, taken });
+		} finally {
+			clearTimeout(timer);
+		}
+	}
+
+	#post<Answer>(message: Message<Order>): Promise<Answer> {
 		return new Promise<Answer>((resolve, reject) => {
 			if (this.#closed) return reject(this.#closed);
-			const id = this.#nextId++;
-			this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-			this.#port.postMessage({ id, order });
+			this.#waiting.set(message.id, { resolve: resolve as (value: unknown) => void, reject });
+			this.#port.postMessage(message);
 			Atomics.add(this.#pending, 0, 1);
 			writeSync(this.end.wakeFd, WAKE);
 		});
@@ -99,10 +131,11 @@ export class OrderTaker<Order> {
 	/** Carries out the orders that have come. `carryOut` returns the answer, or throws it. */
 	takeAll(carryOut: (order: Order) => unknown): void {
 		while (Atomics.load(this.#pending, 0) > 0) {
-			const received = receiveMessageOnPort(this.#port) as { message: { id: number; order: Order } } | undefined;
+			const received = receiveMessageOnPort(this.#port) as { message: Message<Order> } | undefined;
 			if (!received) return;
 			Atomics.sub(this.#pending, 0, 1);
-			const { id, order } = received.message;
+			const { id, order, taken } = received.message;
+			if (taken && Atomics.compareExchange(taken, 0, TAKING.open, TAKING.taken) !== TAKING.open) continue;
 			try {
 				this.#port.postMessage({ answerTo: id, value: carryOut(order) });
 			} catch (error) {

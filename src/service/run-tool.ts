@@ -11,12 +11,19 @@ export const toolEnvironment = () => ({
 /**
  * Runs a program of the system to its end; resolves to what it printed. Asynchronous on purpose: the main thread must
  * not wait on what may wait for a mount that this process serves.
- * Errors: io `tool-missing`, `tool-failed` with what the program said.
+ * Errors: io `tool-missing`, `tool-failed` with what the program said; `tool-hangs` where it has not ended after
+ * `timeoutMs`: it is killed then, and not waited for, since it may wait for a disk that does not answer.
  */
-export function runTool(command: string, args: readonly string[]): Promise<string> {
+export function runTool(command: string, args: readonly string[], timeoutMs?: number): Promise<string> {
 	return new Promise((resolve, reject) => {
-		execFile(command, args, { env: toolEnvironment() }, (error, stdout, stderr) => {
+		const signal = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+		const options = { env: toolEnvironment(), killSignal: 'SIGKILL', ...(signal && { signal }) } as const;
+		const child = execFile(command, args, options, (error, stdout, stderr) => {
 			if (!error) return resolve(stdout);
+			if (signal?.aborted) {
+				child.unref();
+				return reject(ioError('tool-hangs', `${command} ${args.join(' ')}: has not ended for ${timeoutMs! / 1000} s`));
+			}
 			if (error.code === 'ENOENT') {
 				return reject(ioError('tool-missing', `${command}: not found; install util-linux`, error));
 			}

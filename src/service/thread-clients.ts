@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import createDebug from 'debug';
 import type { DiffAreaEvent, DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { SegmentToVerify } from '../diff/verify.ts';
-import { errorFromPlain, messageOf } from '../errors.ts';
+import { errorFromPlain, ioError, messageOf } from '../errors.ts';
 import type { RemoteDiffArea } from '../providers/system.ts';
 import { Mailbox } from './mailbox.ts';
 import type {
@@ -12,6 +12,7 @@ import type {
 	CopyInDiffArea,
 	LiveOrder,
 	LiveThreadNews,
+	LiveThreadReady,
 	LiveThreadSetup,
 	NeedThreadNews,
 	NeedThreadSetup,
@@ -43,13 +44,22 @@ class ServingThread<Order, News> {
 	}
 }
 
+/** For what is asked of the live thread on its own: longer than a slow disk takes for a flush. */
+const ANSWER_MS_MAX = 30_000;
+
 export class LiveThread implements RemoteDiffArea {
 	readonly sizeBytes: number;
 	readonly diffArea: DiffAreaShare;
 	readonly ended: Promise<boolean>;
+	readonly #imagePath: string;
 	readonly #thread: ServingThread<LiveOrder, LiveThreadNews>;
 
-	private constructor(thread: ServingThread<LiveOrder, LiveThreadNews>, sizeBytes: number, diffArea: DiffAreaShare) {
+	private constructor(
+		imagePath: string,
+		thread: ServingThread<LiveOrder, LiveThreadNews>,
+		{ sizeBytes, diffArea }: LiveThreadReady,
+	) {
+		this.#imagePath = imagePath;
 		this.#thread = thread;
 		this.sizeBytes = sizeBytes;
 		this.diffArea = diffArea;
@@ -63,7 +73,7 @@ export class LiveThread implements RemoteDiffArea {
 	): Promise<LiveThread> {
 		return new Promise((resolve, reject) => {
 			const thread = new ServingThread<LiveOrder, LiveThreadNews>('./live-thread.js', setup, (news) => {
-				if (news.kind === 'ready') resolve(new LiveThread(thread, news.sizeBytes, news.diffArea));
+				if (news.kind === 'ready') resolve(new LiveThread(setup.imagePath, thread, news));
 				else if (news.kind === 'failed') reject(errorFromPlain(news.error));
 				else if (news.kind === 'events') onEvents(news.events);
 			});
@@ -76,17 +86,29 @@ export class LiveThread implements RemoteDiffArea {
 		this.#thread.worker.postMessage({ fuseFd });
 	}
 
+	/**
+	 * What belongs to no sequence is not waited for without end, and not done later. The steps of a creation are: the
+	 * coordinator has its deadlines, and what undoes a step comes after it. Errors: io `volume-hangs`.
+	 */
+	#ask<Answer>(order: LiveOrder): Promise<Answer> {
+		return this.#thread.mailbox.ask(order, ANSWER_MS_MAX, (isTaken) => {
+			const since = `its disk, or that of its storage, has not answered for ${ANSWER_MS_MAX / 1000} s`;
+			const outcome = isTaken ? 'this was begun, and may yet be done' : 'nothing was done';
+			return ioError('volume-hangs', `${this.#imagePath}: ${since}; ${outcome}`);
+		});
+	}
+
 	copies(): Promise<CopyInDiffArea[]> {
-		return this.#thread.mailbox.send({ kind: 'copies' });
+		return this.#ask({ kind: 'copies' });
 	}
 
 	/** The segments with their durable lengths. */
 	segments(): Promise<SegmentToVerify[]> {
-		return this.#thread.mailbox.send({ kind: 'segments' });
+		return this.#ask({ kind: 'segments' });
 	}
 
 	storage(): Promise<StorageUse> {
-		return this.#thread.mailbox.send({ kind: 'storage' });
+		return this.#ask({ kind: 'storage' });
 	}
 
 	prepareCommit(): Promise<void> {
@@ -114,7 +136,7 @@ export class LiveThread implements RemoteDiffArea {
 	}
 
 	delete(epoch: number): Promise<boolean> {
-		return this.#thread.mailbox.send({ kind: 'delete', epoch });
+		return this.#ask({ kind: 'delete', epoch });
 	}
 
 	learnOwed(news: NeedThreadNews): Promise<void> {
@@ -122,7 +144,7 @@ export class LiveThread implements RemoteDiffArea {
 	}
 
 	resize(maximumBytes: number | null): Promise<void> {
-		return this.#thread.mailbox.send({ kind: 'resize', maximumBytes });
+		return this.#ask({ kind: 'resize', maximumBytes });
 	}
 
 	/** Ends the session though the mount is in use; the volume is closed in order. */

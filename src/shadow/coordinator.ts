@@ -4,8 +4,8 @@
  *     prepare → freeze → hold → commit → release → thaw → finish
  *
  * each step on all volumes before the next one. Any failure aborts the whole set. Whatever happens, held writes are
- * released and writers are thawed: a hold ends by itself after 10 s, and a set whose writers are still frozen after 60 s
- * fails.
+ * released and writers are thawed: a hold ends by itself after 10 s, a set whose writers are still frozen after 60 s
+ * fails, and so does one for which a disk has not answered for 5 min before or after that.
  */
 import { messageOf, NoonmarkError, refused } from '../errors.ts';
 import type { Provider } from './provider.ts';
@@ -15,12 +15,14 @@ import type { Writer } from './writers.ts';
 export interface Deadlines {
 	/** How long writes may be held. */
 	readonly holdMs: number;
-	/** How long writers may be frozen, from the first freeze to the last thaw. */
+	/** How long writers may be frozen, from the first freeze to the last thaw; and how long each may take to thaw. */
 	readonly freezeMs: number;
+	/** How long a volume or writer may take to write out what it has, and a volume to put the copy on record. */
+	readonly writeOutMs: number;
 }
 
-/** VSS's own. */
-const DEADLINES: Deadlines = { holdMs: 10_000, freezeMs: 60_000 };
+/** VSS's own are the first two. What is written out may be much, and the disk slow. */
+const DEADLINES: Deadlines = { holdMs: 10_000, freezeMs: 60_000, writeOutMs: 300_000 };
 
 /** A volume as the coordinator sees it. */
 export interface VolumeHandle {
@@ -79,35 +81,62 @@ export class Coordinator {
 		const writersOf = await Promise.all(handles.map((handle) => handle.writers()));
 		const writers = writersOf.flat();
 		try {
-			await Promise.all(handles.map(({ provider }) => provider.prepare()));
-			await Promise.allSettled(writers.map((writer) => writer.prepare()));
-			const copies = await this.#frozenStep(writers, () =>
-				this.#commitHeld(handles, () => members.map(({ describe }, i) => describe(writersOf[i]!.length))),
+			await Promise.all(
+				handles.map((handle) => this.#writtenOut(handle, handle.provider.prepare(), 'no copy was made')),
 			);
-			await Promise.all(handles.map(({ provider }) => provider.finish()));
+			const copies = await this.#frozenStep(writers, (checkInTime) =>
+				this.#commitHeld(handles, checkInTime, () => members.map(({ describe }, i) => describe(writersOf[i]!.length))),
+			);
+			await Promise.all(
+				handles.map((handle) => this.#writtenOut(handle, handle.provider.finish(), 'there may be a copy')),
+			);
 			return copies;
 		} catch (error) {
-			await Promise.allSettled(handles.map(({ provider }) => provider.abort()));
+			const aborts = Promise.allSettled(handles.map(({ provider }) => provider.abort()));
+			// What does not answer is aborted when it does; its user need not wait for that.
+			await withDeadline(aborts, this.#deadlines.holdMs, '').catch(() => undefined);
 			throw error;
 		}
 	}
 
+	#writtenOut({ volume }: VolumeHandle, step: Promise<void>, outcome: string): Promise<void> {
+		const { writeOutMs } = this.#deadlines;
+		const since = `its disk, or that of its storage, has not answered for ${writeOutMs / 1000} s`;
+		return withDeadline(step, writeOutMs, `${volume}: ${since}; ${outcome}`);
+	}
+
+	/** Errors of preparing do not matter, but who cannot be written out now is not frozen, where all would wait for it. */
+	#prepared(writer: Writer): Promise<void> {
+		const { writeOutMs } = this.#deadlines;
+		const message = `${writer.name} could not be written out within ${writeOutMs / 1000} s; see why its disk does not answer, or make the copy with --no-writers`;
+		return withDeadline(
+			writer.prepare().catch(() => undefined),
+			writeOutMs,
+			message,
+		);
+	}
+
 	/**
 	 * Runs `step` with all writers frozen, within the deadline; thaws them whatever happens. What cannot be thawed is still
-	 * frozen, which its user must be told, or somebody else has thawed it, and the copy may be torn.
+	 * frozen, which its user must be told, or somebody else has thawed it, and the copy may be torn. The step must do nothing
+	 * for good when `checkInTime` throws.
 	 */
-	async #frozenStep<T>(writers: readonly Writer[], step: () => Promise<T>): Promise<T> {
+	async #frozenStep<T>(writers: readonly Writer[], step: (checkInTime: () => void) => Promise<T>): Promise<T> {
 		const { freezeMs } = this.#deadlines;
 		let expired = false;
+		const checkInTime = () => {
+			if (expired) throw new Error('the deadline has passed'); // nobody listens any more
+		};
 		const frozenStep = async () => {
 			await Promise.all(writers.map(freeze));
-			if (expired) throw new Error('the deadline has passed'); // nobody listens any more
-			return step();
+			checkInTime();
+			return step(checkInTime);
 		};
-		this.#frozen = writers.length > 0;
 		let result: T;
 		let thaws: PromiseSettledResult<void>[];
 		try {
+			await Promise.all(writers.map((writer) => this.#prepared(writer)));
+			this.#frozen = writers.length > 0;
 			result = await withDeadline(
 				frozenStep(),
 				freezeMs,
@@ -115,19 +144,25 @@ export class Coordinator {
 			);
 		} finally {
 			expired = true;
-			thaws = await Promise.allSettled(writers.map((writer) => writer.thaw()));
+			const late = `it has not answered for ${freezeMs / 1000} s`;
+			thaws = await Promise.allSettled(writers.map((writer) => withDeadline(writer.thaw(), freezeMs, late)));
 			this.#frozen = false;
 		}
 		for (const [i, thaw] of thaws.entries()) if (thaw.status === 'rejected') throw notThawed(writers[i]!, thaw.reason);
 		return result;
 	}
 
-	async #commitHeld(handles: readonly VolumeHandle[], describe: () => ShadowCopy[]): Promise<ShadowCopy[]> {
+	async #commitHeld(
+		handles: readonly VolumeHandle[],
+		checkInTime: () => void,
+		describe: () => ShadowCopy[],
+	): Promise<ShadowCopy[]> {
 		const { holdMs } = this.#deadlines;
 		let copies: ShadowCopy[];
 		let unbroken = false;
 		try {
 			await Promise.all(handles.map((handle) => handle.hold(holdMs)));
+			checkInTime();
 			copies = describe();
 			await Promise.all(handles.map(({ provider }, i) => provider.commit(copies[i]!)));
 		} finally {

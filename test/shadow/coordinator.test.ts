@@ -119,7 +119,7 @@ test('a hold that ended by itself fails the set', async (t) => {
 
 test('a late writer fails the set: nothing is committed after its deadline', async (t) => {
 	const calls: string[] = [];
-	const coordinator = new Coordinator({ holdMs: 1000, freezeMs: 30 });
+	const coordinator = new Coordinator({ holdMs: 1000, freezeMs: 30, writeOutMs: 1000 });
 	const [frozen, comeThrough] = later();
 	await t.throwsAsync(coordinator.create([recordedVolume('a', calls, { freeze: () => frozen })]), {
 		code: 'deadline-passed',
@@ -128,3 +128,42 @@ test('a late writer fails the set: nothing is committed after its deadline', asy
 	await setImmediate();
 	t.deepEqual(calls, ['a prepare', 'a writer.prepare', 'a freeze', 'a thaw', 'a abort']);
 });
+
+/** What does not answer, what is told then, and what is still done of the steps that undo. */
+const HANGING: Record<string, { message: RegExp; thaws: boolean }> = {
+	prepare: {
+		message: /^b: its disk, or that of its storage, has not answered for 0.03 s; no copy was made$/,
+		thaws: false,
+	},
+	'writer.prepare': { message: /^writer of b could not be written out within 0.03 s; .*--no-writers$/, thaws: true },
+	freeze: { message: /within the 0.03 s that writers may be frozen/, thaws: true },
+	hold: { message: /within the 0.03 s that writers may be frozen/, thaws: true },
+	commit: { message: /within the 0.03 s that writers may be frozen/, thaws: true },
+	thaw: { message: /^writer of b could not be thawed: it has not answered for 0.03 s$/, thaws: true },
+	finish: { message: /^b: its disk, .* has not answered for 0.03 s; there may be a copy$/, thaws: true },
+};
+
+for (const [hanging, { message, thaws }] of Object.entries(HANGING)) {
+	test(`where ${hanging} does not answer, nor abort, the set fails in time, and nothing is committed later`, async (t) => {
+		const calls: string[] = [];
+		const [answer, comeThrough] = later();
+		const coordinator = new Coordinator({ holdMs: 30, freezeMs: 30, writeOutMs: 30 });
+		const hangs = { [hanging]: () => answer, abort: () => answer };
+		await t.throwsAsync(coordinator.create([recordedVolume('a', calls), recordedVolume('b', calls, hangs)]), {
+			message,
+		});
+		const told = calls.filter((call) => !call.endsWith('release'));
+		for (const name of ['a', 'b']) {
+			t.true(told.includes(`${name} abort`));
+			t.is(told.includes(`${name} thaw`), thaws);
+		}
+		comeThrough();
+		await setImmediate();
+		t.deepEqual(
+			calls.filter((call) => !call.endsWith('release')),
+			told,
+		);
+		if (told.includes('b hold')) t.true(calls.includes('a release') && calls.includes('b release'));
+		t.is((await coordinator.create([recordedVolume('c', calls)])).length, 1, 'the next set is not in the way');
+	});
+}

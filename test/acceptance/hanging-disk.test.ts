@@ -1,0 +1,80 @@
+/** A volume whose disk does not answer: writes to the file system that its image lies on wait until that is thawed. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import anyTest, { type ExecutionContext } from 'ava';
+import { canMount, programs } from '../helpers/requires.ts';
+import { type RunResult, run, runOk, shell } from '../helpers/run.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
+import { noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
+
+const test = canMount && programs('mke2fs', 'losetup', 'fsfreeze', 'e2fsck') ? anyTest.serial : anyTest.serial.skip;
+
+const errorIn = ({ stdout }: RunResult) => JSON.parse(stdout.toString()).error as { code: string; message: string };
+
+/** A file system of its own, that can be frozen. It is taken down after the volumes on it: make it first. */
+async function disk(t: ExecutionContext) {
+	const directory = temporaryDirectory(t);
+	const [file, mountPoint] = [join(directory, 'disk'), join(directory, 'mounted')];
+	mkdirSync(mountPoint);
+	await shell('truncate -s 256M "$1"; mke2fs -q -F -t ext4 "$1"; mount -o loop "$1" "$2"', [file, mountPoint]);
+	t.teardown(() => run('umount', ['--lazy', mountPoint]));
+	return {
+		mountPoint,
+		freeze: () => runOk('fsfreeze', ['--freeze', mountPoint]),
+		thaw: () => run('fsfreeze', ['--unfreeze', mountPoint]),
+	};
+}
+
+test('of a volume whose disk does not answer every command tells after a while, and does nothing later', async (t) => {
+	const host = await disk(t);
+	const volume = new TestVolume(t);
+	const image = join(host.mountPoint, 'disk.img');
+	await runOk('cp', ['--sparse=always', volume.image, image]);
+	renameSync(volume.image, `${volume.image}.away`);
+	const command = ['mount', image, volume.mountpoint, '--data', volume.data, '--storage', volume.storage];
+	await noonmarkJson(command);
+	t.teardown(() => noonmark(['unmount', image]));
+	await shell('echo one > "$1/file"; sync -f "$1"', [volume.data]);
+	await noonmarkJson(['create', image]);
+	const before = await noonmarkJson<{ shadowCopies: { id: string }[] }>(['list', image]);
+
+	t.teardown(() => host.thaw());
+	await host.freeze();
+	const write = ['if=/dev/urandom', `of=${join(volume.data, 'more')}`, 'bs=1M', 'count=1', 'conv=fsync', 'status=none'];
+	const writer = spawn('dd', write, { stdio: 'ignore' });
+	const written = once(writer, 'exit');
+	await runOk('sleep', ['1']);
+	const commands = [
+		['status', image],
+		['list', image],
+		['list', 'storage', image],
+		['delete', image, '--all', '--yes'],
+		['resize', image, '--max-size', '1M'],
+		['verify', image],
+		['inspect', join(volume.mountpoint, '@GMT-2000.01.01-00.00.00')],
+		['unmount', image],
+	];
+	const results = await Promise.all(commands.map((args) => noonmark([...args, '--json'], { timeoutMs: 60_000 })));
+	const events = await noonmark(['events', image]);
+	t.is(writer.exitCode, null, 'the disk has not answered');
+	await host.thaw();
+	for (const [i, result] of results.entries()) {
+		const said = commands[i]!.join(' ');
+		t.is(result.code, 1, said);
+		t.is(errorIn(result).code, 'volume-hangs', said);
+		t.regex(errorIn(result).message, /disk\.img: its disk, .*, has not answered for 30 s; nothing was done$/, said);
+	}
+	t.is(events.code, 0, 'what does not need the disk is answered');
+
+	t.deepEqual(await written, [0, null], 'the writer has only waited');
+	const after = await noonmarkJson<{ shadowCopies: { id: string }[] }>(['list', image]);
+	t.deepEqual(
+		after.shadowCopies.map(({ id }) => id),
+		before.shadowCopies.map(({ id }) => id),
+	);
+	await noonmarkJson(['create', image]);
+	await noonmarkJson(['unmount', image]);
+	await runOk('e2fsck', ['-fn', image]);
+});
