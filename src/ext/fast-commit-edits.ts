@@ -42,7 +42,7 @@ import type { Superblock } from './superblock.ts';
 const CACHE_BYTES = 4 << 20;
 /** What an inode has room for. */
 const ROOT_ENTRIES = 4;
-const MAX_LINKS = 0xffff;
+const MAX_LINKS = 65000; // EXT4_LINK_MAX
 /** With an index, a name takes three. */
 const MAX_BLOCKS_READ = 1 << 18;
 
@@ -251,7 +251,8 @@ class Editor {
 		const { bytes } = this.#editable(number);
 		const old = bytes.readUInt16LE(inodeLayout.at.linkCount);
 		if (old === 1) return;
-		bytes.writeUInt16LE(Math.min(Math.max(2, old + change), MAX_LINKS), inodeLayout.at.linkCount);
+		const links = Math.max(2, old + change);
+		bytes.writeUInt16LE(links > MAX_LINKS ? 1 : links, inodeLayout.at.linkCount);
 		this.#seal(number, bytes);
 	}
 
