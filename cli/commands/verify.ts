@@ -1,7 +1,7 @@
 import { askForEach } from '../../src/control/client.ts';
 import type { VerifiedCopy, VerifyNews } from '../../src/control/messages.ts';
 import { offlineVolume, verifyOffline } from '../../src/service/offline-storage.ts';
-import { findRunningVolume } from '../../src/service/runtime-directory.ts';
+import { findRunningVolume, type RegisteredVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { EXIT_DAMAGED, printJson, printLines } from '../output.ts';
 import { showProgress } from '../progress.ts';
@@ -26,18 +26,20 @@ const FLAGS = { ...JSON_FLAG, storage: { type: 'string' } } as const;
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, FLAGS, { min: 1, max: 1 });
 	const target = cli.input[0]!;
-	const running = await findRunningVolume(target);
-	const shadowCopies = running
-		? await lastCopies(askForEach<VerifyNews>(running.socketPath, { verb: 'verify' }))
-		: verifyOffline(offlineVolume(target, cli.flags.storage), showProgress);
+	const shadowCopies = await verifiedCopies(target, await findRunningVolume(target), cli.flags.storage);
 	if (shadowCopies.some(({ state }) => state !== 'sound')) process.exitCode = EXIT_DAMAGED;
 	if (cli.flags.json) return printJson({ shadowCopies });
 	printLines(shadowCopies.length === 0 ? ['There are no shadow copies.'] : shadowCopies.flatMap(copyLines));
 }
 
-/** Shows the progress, and returns what was found. */
-export async function lastCopies(news: AsyncIterable<VerifyNews>): Promise<readonly VerifiedCopy[]> {
-	for await (const item of news) {
+/** What is found of all shadow copies; shows the progress. */
+export async function verifiedCopies(
+	target: string,
+	running: RegisteredVolume | undefined,
+	storage: string | undefined,
+): Promise<readonly VerifiedCopy[]> {
+	if (!running) return verifyOffline(offlineVolume(target, storage), showProgress);
+	for await (const item of askForEach<VerifyNews>(running.socketPath, { verb: 'verify' })) {
 		if ('copies' in item) return item.copies;
 		showProgress(item.progress);
 	}

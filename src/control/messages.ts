@@ -1,13 +1,13 @@
 /**
  * What is said over the control socket of a volume service, in lines of JSON: one request a connection, one reply; to
- * `follow` one for each event, to `verify` and `repair` those of the progress before the last one.
+ * `follow` one for each event, to `verify` those of the progress before the last one.
  */
 import type { PlainError } from '../errors.ts';
 import type { InspectSelection } from '../ext/inspect.ts';
 import type { ProviderType } from '../shadow/provider.ts';
 
 export type ControlRequest =
-	| { readonly verb: 'status' | 'shadows' | 'storage' | 'events' | 'follow' | 'verify' | 'repair' | 'unmount' }
+	| { readonly verb: 'status' | 'shadows' | 'storage' | 'events' | 'follow' | 'verify' | 'unmount' }
 	/** `noWriters`: nothing is frozen. */
 	| { readonly verb: 'create'; readonly noWriters?: boolean }
 	| { readonly verb: 'delete'; readonly which: CopySelection }
@@ -111,7 +111,7 @@ export interface VerifiedCopy {
 	readonly otherBlocks: number;
 }
 
-/** The answers to `verify` (of all copies) and `repair` (of those that were deleted): `copies` is the last one. */
+/** The answers to `verify`: `copies`, all of them, is the last one. */
 export type VerifyNews =
 	| { readonly progress: { readonly doneBytes: number; readonly totalBytes: number } }
 	| { readonly copies: readonly VerifiedCopy[] };

@@ -47,7 +47,6 @@ const FIELDS: Readonly<Record<ControlRequest['verb'], Readonly<Record<string, Ch
 	events: {},
 	follow: {},
 	verify: {},
-	repair: {},
 	unmount: {},
 	create: { noWriters: orAbsent(isFlag) },
 	delete: { which: isCopySelection },

@@ -123,10 +123,6 @@ export class ImageBrowser implements MountedVolume {
 		return verifyProvided(order, copies, gone);
 	}
 
-	async repair(): Promise<never> {
-		throw this.#isReadOnly();
-	}
-
 	events(): readonly VolumeEvent[] {
 		return this.#parts.events.all;
 	}

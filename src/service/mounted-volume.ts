@@ -26,8 +26,6 @@ export interface MountedVolume {
 	inspect(copy: string, selection: InspectSelection): Promise<FileSystemReport>;
 	/** Checks what is kept for the copies, without holding up the volume; progress, and at last what was found. */
 	verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>>;
-	/** Verifies, and deletes the copies that are damaged or unreadable; at last these. Errors: refused `read-only`. */
-	repair(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>>;
 	/** The events that are kept, oldest first. */
 	events(): readonly VolumeEvent[];
 	/** These, and then each new one, until the service ends or `gone` aborts. */

@@ -1,4 +1,4 @@
-/** The storage of a volume that is not mounted: looked into, verified, repaired, given up or trusted, under the image's lock. */
+/** The storage of a volume that is not mounted: looked into, verified, freed of copies, given up or trusted, under the image's lock. */
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { FileDevice } from '../block/file-device.ts';
 import type { VerifiedCopy } from '../control/messages.ts';
@@ -42,18 +42,12 @@ function underLock<T>(image: string, action: (device: FileDevice) => T): T {
 
 /** Errors: refused `image-in-use`, `volume-changed`, …; missing `no-such-storage`; those of the catalog. */
 export const verifyOffline = (volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] =>
-	underLock(volume.image, (device) => verify(volume, device, onProgress));
-
-function verify(
-	{ image, storage }: OfflineVolume,
-	device: FileDevice,
-	onProgress: (progress: Progress) => void,
-): VerifiedCopy[] {
-	const stored = storedCopies({ image, storage }, device);
-	const provided = storedAsProvided(image, stored);
-	const order = verifyOrder(image, stored.share, stored.segments, provided);
-	return withUnreadable(provided, verifyCopies(order, onProgress));
-}
+	underLock(volume.image, (device) => {
+		const stored = storedCopies(volume, device);
+		const provided = storedAsProvided(volume.image, stored);
+		const order = verifyOrder(volume.image, stored.share, stored.segments, provided);
+		return withUnreadable(provided, verifyCopies(order, onProgress));
+	});
 
 function storedCopies({ image, storage }: OfflineVolume, device: FileDevice): StoredCopies {
 	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
@@ -65,17 +59,13 @@ function storedCopies({ image, storage }: OfflineVolume, device: FileDevice): St
 export const withStoredCopies = <T>(volume: OfflineVolume, action: (copies: ProvidedCopy[]) => T): T =>
 	underLock(volume.image, (device) => action(storedAsProvided(volume.image, storedCopies(volume, device))));
 
-/** Deletes the copies that are damaged or unreadable, and returns them. */
-export function repairOffline(volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] {
-	const { image, storage } = volume;
-	return underLock(image, (device) => {
-		const dropped = verify(volume, device, onProgress).filter(({ state }) => state !== 'sound');
-		if (dropped.length === 0) return dropped;
+/** Deletes the copies with these ids. Errors: as verifyOffline. */
+export function deleteOffline({ image, storage }: OfflineVolume, ids: readonly string[]): void {
+	underLock(image, (device) => {
 		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(image)) });
-		const isDropped = ({ label }: { label: unknown }) => dropped.some(({ id }) => id === (label as ShadowCopy).id);
-		for (const { epoch } of diffArea.allCopies.filter(isDropped)) diffArea.delete(epoch);
+		const isMeant = ({ label }: { label: unknown }) => ids.includes((label as ShadowCopy).id);
+		for (const { epoch } of diffArea.allCopies.filter(isMeant)) diffArea.delete(epoch);
 		diffArea.close(durableVolumeStamp(device.fd));
-		return dropped;
 	});
 }
 

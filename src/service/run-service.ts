@@ -161,8 +161,6 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 			return service.resize(request.maximumSize);
 		case 'verify':
 			return service.verify(conversation.gone);
-		case 'repair':
-			return service.repair(conversation.gone);
 		case 'inspect':
 			return service.inspect(request.copy, request.selection);
 		case 'unmount': {

@@ -219,24 +219,6 @@ export class VolumeService implements MountedVolume {
 		);
 	}
 
-	async repair(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
-		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
-		return this.#repair(gone);
-	}
-
-	async *#repair(gone: AbortSignal): AsyncGenerator<VerifyNews> {
-		for await (const news of await this.verify(gone)) {
-			if ('progress' in news) {
-				yield news;
-				continue;
-			}
-			const damaged = news.copies.filter(({ state }) => state !== 'sound');
-			for (const { id } of damaged) await this.#provider.delete(id);
-			await this.showCopies();
-			yield { copies: damaged };
-		}
-	}
-
 	events(): readonly VolumeEvent[] {
 		return this.#events.all;
 	}

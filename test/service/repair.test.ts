@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
-import { runOk, shell } from '../helpers/run.ts';
+import { run, runOk, shell } from '../helpers/run.ts';
 import { eventually, noonmark, noonmarkJson, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'e2fsck', 'losetup') ? anyTest.serial : anyTest.serial.skip;
@@ -87,6 +87,38 @@ for (const mounted of [true, false]) {
 		t.deepEqual(await verified(t, volume, 0), [{ ...found[1]! }]);
 		await noonmarkJson(['unmount', volume.image]);
 		await runOk('e2fsck', ['-fn', volume.image]);
+	});
+}
+
+/** `noonmark repair` on a terminal where this is typed. */
+async function repairOnTerminal(volume: TestVolume, typed: string): Promise<string> {
+	const main = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
+	const command = [process.execPath, main, 'repair', volume.image].join(' ');
+	const { code, stdout } = await run('script', ['-qec', command, '/dev/null'], { input: typed, timeoutMs: 30_000 });
+	if (code !== 0) throw new Error(`exit ${code}: ${stdout}`);
+	return stdout.toString();
+}
+
+for (const mounted of [true, false]) {
+	test(`on a terminal repair asks when it has found something, and names it (${mounted ? 'mounted' : 'unmounted'})`, async (t) => {
+		const volume = new TestVolume(t);
+		const [first, second] = await twoCopies(volume);
+		if (!mounted) await noonmarkJson(['unmount', volume.image]);
+		t.regex(await repairOnTerminal(volume, 'y\n'), /Nothing is damaged\.\r\n$/);
+		damage(volume, 'first old');
+		const states = async (expectedCode: number) =>
+			(await verified(t, volume, expectedCode)).map(({ name, state }) => [name, state]);
+		const question = `Delete ${first.name}? [y/N]`;
+		const refusal = await repairOnTerminal(volume, 'n\n');
+		t.regex(refusal, /damaged\r\n.*the checksum of chunk .*\/dir\/first\r\n.*Nothing was deleted\.\r\n$/s);
+		t.true(refusal.includes(question), refusal);
+		t.deepEqual(await states(5), [
+			[first.name, 'damaged'],
+			[second.name, 'sound'],
+		]);
+		const consent = await repairOnTerminal(volume, 'y\n');
+		t.true(consent.includes(question) && consent.endsWith(`deleted ${first.name}\r\n`), consent);
+		t.deepEqual(await states(0), [[second.name, 'sound']]);
 	});
 }
 
