@@ -339,7 +339,7 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 			const why = {
 				'maximum-size': 'the diff area has its maximum size',
 				'no-space': 'the disk of the diff area is full',
-				'index-full': 'the chunk index is full',
+				'index-full': 'the chunk index is full; if new ones go, too, unmount the volume and mount it again',
 			}[event.reason];
 			events.note(
 				'copy-evicted',

@@ -1,4 +1,6 @@
 import test from 'ava';
+import { PreservedChunks } from '../../src/diff/preserved-chunks.ts';
+import { PAGE_BYTES } from '../../src/diff/segment.ts';
 import { Rig } from './rig.ts';
 
 test('resizing down deletes the oldest copies until the rest fits; the size is kept', (t) => {
@@ -105,4 +107,58 @@ test('a copy that had to go before it was on record is not reported as made', (t
 	rig.restart();
 	t.deepEqual(rig.differences(), []);
 	t.is(rig.diffArea.copies.length, 1);
+});
+
+const LAYOUT = { volumeSizeBytes: 2 ** 40, chunkSizeBytes: 16384 };
+
+test('one life of a service keeps 8 TiB and 2^26 records: then no copy that goes makes room', (t) => {
+	const record = PAGE_BYTES + LAYOUT.chunkSizeBytes;
+	const chunks = PreservedChunks.forSegments(LAYOUT, 1, []);
+	chunks.beginEpoch(PAGE_BYTES * (2 ** 31 - 1) - 2 * record);
+	t.true(chunks.makeRoom(1, record, 1));
+	chunks.growTo(1, PAGE_BYTES * (2 ** 31 - 1) - record);
+	chunks.beginEpoch(0);
+	t.false(chunks.makeRoom(1, record, 2));
+
+	const records = PreservedChunks.forSegments(LAYOUT, 1, []);
+	records.beginEpoch(PAGE_BYTES);
+	new Uint32Array(records.records.share)[0] = 2 ** 26 - 1;
+	t.true(records.makeRoom(1, record, 1));
+	records.addRecord(1, 1);
+	t.false(records.makeRoom(1, record, 2));
+});
+
+test('where the index is full, copies go by that name, also new ones; the volume goes on, and reopened it keeps copies', (t) => {
+	const rig = new Rig(t, { seed: 6, sizeBytes: 1_000_000 });
+	const overwrite = () => {
+		rig.write(0, rig.random.bytes(500_000));
+		rig.liveVolume.flush();
+		rig.noteEvents();
+		t.deepEqual(rig.differences(), []);
+	};
+	const evicted = () => rig.events.map((event) => event.kind === 'copy-evicted' && [event.copy.epoch, event.reason]);
+	for (let i = 0; i < 2; i++) {
+		rig.create();
+		overwrite();
+	}
+	const { makeRoom } = PreservedChunks.prototype;
+	PreservedChunks.prototype.makeRoom = () => false;
+	t.teardown(() => {
+		PreservedChunks.prototype.makeRoom = makeRoom;
+	});
+	rig.create();
+	overwrite();
+	rig.create();
+	overwrite();
+	t.deepEqual(
+		evicted(),
+		[1, 2, 3, 4].map((epoch) => [epoch, 'index-full']),
+	);
+
+	PreservedChunks.prototype.makeRoom = makeRoom;
+	rig.restart();
+	rig.create();
+	overwrite();
+	t.deepEqual([...rig.copies.keys()], [5]);
+	t.is(rig.events.length, 4);
 });
