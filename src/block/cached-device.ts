@@ -15,8 +15,10 @@ export class CachedDevice implements BlockDevice {
 	readonly #lineBytes: number;
 	readonly #cache: LineCache;
 	readonly #number: number;
+	/** Windows that are to be read as a whole. */
+	readonly #windows = new Set<number>();
 	/** Made where it is needed: many devices are opened for a moment only. */
-	#window: Buffer | undefined;
+	#buffer: Buffer | undefined;
 	#lastLine = -1;
 	#lastBytes: Buffer = Buffer.alloc(0);
 
@@ -52,11 +54,25 @@ export class CachedDevice implements BlockDevice {
 		return line.subarray(inLine, inLine + lengthBytes);
 	}
 
-	/** As `view`, for who goes on with what lies around: where it is not kept, WINDOW_BYTES are read at once. */
-	viewOfMany(byteOffset: number, lengthBytes: number): Buffer {
-		const line = Math.floor(byteOffset / this.#lineBytes);
-		if (line !== this.#lastLine && !this.#cache.has(this.#number, line)) this.#readWindow(byteOffset);
-		return this.view(byteOffset, lengthBytes);
+	/**
+	 * A hint: `view` will be asked for these places soon. The source may fetch what is not kept of them, all at once. Where
+	 * several lines of a window are wanted, the whole window is fetched, and read when the first of them is asked for.
+	 */
+	announce(byteOffsets: readonly number[]): void {
+		this.#windows.clear();
+		const wanted = new Map<number, number>();
+		for (const byteOffset of byteOffsets) {
+			const line = Math.floor(byteOffset / this.#lineBytes);
+			if (this.#cache.has(this.#number, line)) continue;
+			const window = Math.floor(byteOffset / WINDOW_BYTES);
+			const other = wanted.get(window);
+			if (other === undefined) wanted.set(window, line);
+			else if (other !== line) this.#windows.add(window);
+		}
+		for (const [window, line] of wanted) {
+			if (this.#windows.has(window)) this.#source.announceRead?.(window * WINDOW_BYTES, WINDOW_BYTES);
+			else this.#source.announceRead?.(line * this.#lineBytes, this.#lineBytes);
+		}
 	}
 
 	/** Drops the lines, for good: it must not be used after this. The source is not closed: it belongs to who made it. */
@@ -65,10 +81,10 @@ export class CachedDevice implements BlockDevice {
 	}
 
 	/** An error is nobody's who did not ask for the very bytes: who does is told. */
-	#readWindow(byteOffset: number): void {
-		const start = byteOffset - (byteOffset % WINDOW_BYTES);
-		this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
-		const bytes = this.#window.subarray(0, Math.min(WINDOW_BYTES, this.sizeBytes - start));
+	#readWindow(window: number): void {
+		const start = window * WINDOW_BYTES;
+		this.#buffer ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
+		const bytes = this.#buffer.subarray(0, Math.min(WINDOW_BYTES, this.sizeBytes - start));
 		try {
 			this.#source.read(start, bytes);
 		} catch {
@@ -84,6 +100,11 @@ export class CachedDevice implements BlockDevice {
 	#line(index: number): Buffer {
 		if (index === this.#lastLine) return this.#lastBytes;
 		let bytes = this.#cache.get(this.#number, index);
+		if (!bytes && this.#windows.size > 0) {
+			const window = Math.floor((index * this.#lineBytes) / WINDOW_BYTES);
+			if (this.#windows.delete(window)) this.#readWindow(window);
+			bytes = this.#cache.get(this.#number, index);
+		}
 		if (!bytes) {
 			const start = index * this.#lineBytes;
 			bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(this.#lineBytes, this.sizeBytes - start)));

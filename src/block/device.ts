@@ -11,6 +11,9 @@ export interface BlockDevice {
 	 */
 	read(byteOffset: number, into: Uint8Array): void;
 
+	/** A hint: this range will be read soon, so the storage may begin to fetch it. It waits for nothing and has no errors. */
+	announceRead?(byteOffset: number, lengthBytes: number): void;
+
 	close(): void;
 }
 

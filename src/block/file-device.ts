@@ -7,6 +7,7 @@ import {
 	fallocate,
 	ioctl,
 	SystemError,
+	startRead,
 	startWriteback,
 } from '../system/libc.ts';
 import type { WritableBlockDevice } from './device.ts';
@@ -64,6 +65,10 @@ export class FileDevice implements WritableBlockDevice {
 				throw ioError('short-read', `${this.path}: ends at byte ${byteOffset + done}, expected ${this.sizeBytes}`);
 			done += count;
 		}
+	}
+
+	announceRead(byteOffset: number, lengthBytes: number): void {
+		startRead(this.fd, byteOffset, lengthBytes);
 	}
 
 	write(byteOffset: number, from: Uint8Array): void {

@@ -75,7 +75,27 @@ export class ShadowView implements BlockDevice {
 		if (this.isGone()) throw missing('copy-gone', 'the shadow copy was deleted');
 	}
 
+	/** Of preserved chunks nothing is announced: they are few, and lie together. */
+	announceRead(byteOffset: number, lengthBytes: number): void {
+		const end = Math.min(byteOffset + lengthBytes, this.sizeBytes);
+		let start = byteOffset;
+		for (let at = byteOffset; at < end; ) {
+			const chunk = Math.floor(at / this.#chunkSizeBytes);
+			const next = Math.min(end, (chunk + 1) * this.#chunkSizeBytes);
+			if (this.isPreserved(chunk)) {
+				this.#announceVolume(start, at);
+				start = next;
+			}
+			at = next;
+		}
+		this.#announceVolume(start, end);
+	}
+
 	close(): void {}
+
+	#announceVolume(start: number, end: number): void {
+		if (start < end) this.#volume.announceRead?.(start, end - start);
+	}
 
 	#read(byteOffset: number, into: Uint8Array): void {
 		const end = byteOffset + into.length;

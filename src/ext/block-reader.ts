@@ -43,12 +43,14 @@ export class BlockReader {
 		return this.#metadata.view(block * blockSizeBytes, blockSizeBytes);
 	}
 
-	/** A part of a metadata block that the caller has checked: never to be changed. `isOneOfMany`: more will be wanted nearby. */
-	metadataPart(block: number, byteInBlock: number, lengthBytes: number, isOneOfMany: boolean): Buffer {
-		const byteOffset = block * this.superblock.blockSizeBytes + byteInBlock;
-		return isOneOfMany
-			? this.#metadata.viewOfMany(byteOffset, lengthBytes)
-			: this.#metadata.view(byteOffset, lengthBytes);
+	/** A part of a metadata block that the caller has checked: never to be changed. */
+	metadataPart(byteOffset: number, lengthBytes: number): Buffer {
+		return this.#metadata.view(byteOffset, lengthBytes);
+	}
+
+	/** A hint: metadata at these places will be read soon. */
+	announceMetadata(byteOffsets: readonly number[]): void {
+		this.#metadata.announce(byteOffsets);
 	}
 
 	/** Reads file data: `into` starts `byteInBlock` into block `block` and may run over the blocks after it. */

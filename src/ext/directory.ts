@@ -28,6 +28,12 @@ export type EntryVisitor = (name: Uint8Array, inodeNumber: number, fileType: num
 
 const { at } = directoryEntryLayout;
 
+/** Inodes are announced that so many bytes of a directory name: at first few, later as many again as were listed. */
+const ANNOUNCED_BYTES_MIN = 1 << 16;
+const ANNOUNCED_BYTES_MAX = 1 << 18;
+/** Directories that are being listed. */
+const LISTED_MAX = 64;
+
 /**
  * Directories as lists of entries. Their index (htree) is made so that a reader of lists sees its blocks as unused
  * entries; so reading all blocks in their order is right for every directory.
@@ -40,23 +46,35 @@ export class Directories {
 	readonly #files: FileBlocks;
 	readonly #hasTypes: boolean;
 	readonly #edited: ReadonlyMap<number, DirectoryEdits>;
+	readonly #announceInodes: (inodeNumbers: readonly number[]) => void;
+	/** By directory, the blocks whose inodes were announced last. */
+	readonly #announced = new Map<number, { readonly first: number; readonly end: number }>();
 
-	/** `edited` has what fast commits say of some directories, by inode number. */
-	constructor(blocks: BlockReader, files: FileBlocks, edited: ReadonlyMap<number, DirectoryEdits> = new Map()) {
+	/**
+	 * `edited` has what fast commits say of some directories, by inode number; `announceInodes` is told of inodes that the
+	 * caller of `read` will read.
+	 */
+	constructor(
+		blocks: BlockReader,
+		files: FileBlocks,
+		edited: ReadonlyMap<number, DirectoryEdits> = new Map(),
+		announceInodes: (inodeNumbers: readonly number[]) => void = () => {},
+	) {
 		this.#blocks = blocks;
 		this.#files = files;
 		this.#edited = edited;
+		this.#announceInodes = announceInodes;
 		this.#hasTypes = blocks.superblock.features.has('filetype');
 	}
 
 	/** Errors: `corrupt` at the first entry that is not sound, after those before it were visited. */
-	read(directory: Inode, position: number, visit: EntryVisitor): void {
+	read(directory: Inode, position: number, visit: EntryVisitor, withInodes = false): void {
 		const edits = this.#edited.get(directory.number);
-		if (edits) readEdited(edits, position, visit, (show) => this.#readStored(directory, position, show));
-		else this.#readStored(directory, position, visit);
+		if (edits) readEdited(edits, position, visit, (show) => this.#readStored(directory, position, show, withInodes));
+		else this.#readStored(directory, position, visit, withInodes);
 	}
 
-	#readStored(directory: Inode, position: number, visit: EntryVisitor): void {
+	#readStored(directory: Inode, position: number, visit: EntryVisitor, withInodes: boolean): void {
 		if (directory.flags & FLAG_INLINE_DATA) {
 			this.#readInline(directory, position, visit);
 			return;
@@ -64,7 +82,9 @@ export class Directories {
 		const { blockSizeBytes } = this.#blocks.superblock;
 		const blockCount = this.#blockCount(directory);
 		const first = Math.floor(position / blockSizeBytes);
+		if (position === 0) this.#announced.delete(directory.number);
 		for (const fileBlock of this.#storedBlocks(directory, first, blockCount)) {
+			if (withInodes) this.#announce(directory, fileBlock, blockCount);
 			const start = fileBlock * blockSizeBytes;
 			const bytes = this.#block(directory, fileBlock);
 			const goOn = walkEntries(bytes, 0, bytes.length, directory.number, start, (entry, next) =>
@@ -72,6 +92,30 @@ export class Directories {
 			);
 			if (!goOn) return;
 		}
+	}
+
+	/** Announces the inodes that blocks from `first` on name, unless that was just done. */
+	#announce(directory: Inode, first: number, blockCount: number): void {
+		const last = this.#announced.get(directory.number);
+		if (last && first >= last.first && first < last.end) return;
+		if (this.#announced.size >= LISTED_MAX) this.#announced.clear();
+		const { blockSizeBytes } = this.#blocks.superblock;
+		const bytes = Math.min(Math.max(ANNOUNCED_BYTES_MIN, first * blockSizeBytes), ANNOUNCED_BYTES_MAX);
+		const end = Math.min(blockCount, first + bytes / blockSizeBytes);
+		this.#announced.set(directory.number, { first, end });
+		const inodeNumbers: number[] = [];
+		try {
+			for (const fileBlock of this.#storedBlocks(directory, first, end)) {
+				const block = this.#block(directory, fileBlock);
+				walkEntries(block, 0, block.length, directory.number, 0, (entry) => {
+					inodeNumbers.push(block.readUInt32LE(entry + at.inode));
+					return true;
+				});
+			}
+		} catch {
+			// Who lists that far is told what is wrong.
+		}
+		this.#announceInodes(inodeNumbers);
 	}
 
 	/**

@@ -7,7 +7,7 @@ import { carryOut, type Edits } from './fast-commit-edits.ts';
 import { FileBlocks } from './file-blocks.ts';
 import { FileContent } from './file-content.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
-import { type Inode, isEncryptedLink, readInode } from './inode.ts';
+import { announceInodes, type Inode, isEncryptedLink, readInode } from './inode.ts';
 import { withJournal } from './journal.ts';
 import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from './layout.ts';
 import { computeStatfs, type Statfs } from './statfs.ts';
@@ -48,7 +48,9 @@ export class ExtFileSystem {
 		this.groups = new GroupDescriptors(this.blocks);
 		this.files = new FileBlocks(this.blocks, remapped);
 		this.#content = new FileContent(this.blocks, this.files);
-		this.#directories = new Directories(this.blocks, this.files, directories);
+		this.#directories = new Directories(this.blocks, this.files, directories, (inodeNumbers) =>
+			announceInodes(this.blocks, this.groups, inodeNumbers),
+		);
 	}
 
 	/** The device must not change while it is read here; it stays the caller's, who closes it. */
@@ -73,12 +75,12 @@ export class ExtFileSystem {
 		return this.#statfs;
 	}
 
-	/** An inode that a path can lead to. `isOneOfMany`: so do other paths to others near it, which will be asked for. */
-	readInode(inodeNumber: number, isOneOfMany = false): Inode {
+	/** An inode that a path can lead to. */
+	readInode(inodeNumber: number): Inode {
 		if (inodeNumber < this.superblock.firstInode && inodeNumber !== ROOT_INODE) {
 			throw corrupt('inode-number', `inode ${inodeNumber}: is reserved, no path leads to it`);
 		}
-		const inode = readInode(this.blocks, this.groups, inodeNumber, isOneOfMany);
+		const inode = readInode(this.blocks, this.groups, inodeNumber);
 		if (inode.linkCount === 0) throw corrupt('deleted-inode', `inode ${inodeNumber}: has no links, it is deleted`);
 		return isEncryptedLink(inode) ? this.#withShownSize(inode) : inode;
 	}
@@ -99,10 +101,10 @@ export class ExtFileSystem {
 
 	/**
 	 * Visits the entries from `position` on (0, or a `nextPosition` given before), "." and ".." among them, until `visit`
-	 * returns false; that entry is not consumed.
+	 * returns false; that entry is not consumed. `withInodes`: the caller reads the inode of each.
 	 */
-	readDirectory(directory: Inode, position: number, visit: EntryVisitor): void {
-		this.#directories.read(directory, position, visit);
+	readDirectory(directory: Inode, position: number, visit: EntryVisitor, withInodes = false): void {
+		this.#directories.read(directory, position, visit, withInodes);
 	}
 
 	/** Returns the number of bytes read, fewer than asked for only at the end of the file. */

@@ -154,11 +154,11 @@ export const isEncryptedLink = (inode: Inode) =>
 export const isRegular = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFREG;
 
 /**
- * Reads any inode, the reserved ones too. `isOneOfMany`: others near it will be wanted.
+ * Reads any inode, the reserved ones too.
  * Errors: `corrupt` for a number that the volume does not have, a wrong checksum, a deleted or senseless inode.
  */
-export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number, isOneOfMany = false): Inode {
-	return new Inode(blocks.superblock, number, readInodeRecord(blocks, groups, number, isOneOfMany).record);
+export function readInode(blocks: BlockReader, groups: GroupDescriptors, number: number): Inode {
+	return new Inode(blocks.superblock, number, readInodeRecord(blocks, groups, number).record);
 }
 
 /** The bytes of an inode, not checked, and where on the device they are: never to be changed. */
@@ -166,22 +166,37 @@ export function readInodeRecord(
 	blocks: BlockReader,
 	groups: GroupDescriptors,
 	number: number,
-	isOneOfMany = false,
 ): { readonly record: Buffer; readonly byteOffset: number } {
-	const { superblock } = blocks;
+	const byteOffset = inodeByteOffset(blocks, groups, number);
+	return { record: blocks.metadataPart(byteOffset, blocks.superblock.inodeSizeBytes), byteOffset };
+}
+
+function inodeByteOffset({ superblock }: BlockReader, groups: GroupDescriptors, number: number): number {
 	if (!(number >= 1 && number <= superblock.inodeCount)) {
 		throw corrupt('inode-number', `inode ${number}: the volume has inodes 1 to ${superblock.inodeCount}`);
 	}
 	const group = Math.floor((number - 1) / superblock.inodesPerGroup);
-	const byteInTable = ((number - 1) % superblock.inodesPerGroup) * superblock.inodeSizeBytes;
-	const block = groups.get(group).inodeTable + Math.floor(byteInTable / superblock.blockSizeBytes);
-	const record = blocks.metadataPart(
-		block,
-		byteInTable % superblock.blockSizeBytes,
-		superblock.inodeSizeBytes,
-		isOneOfMany,
-	);
-	return { record, byteOffset: block * superblock.blockSizeBytes + (byteInTable % superblock.blockSizeBytes) };
+	const indexInGroup = (number - 1) % superblock.inodesPerGroup;
+	return groups.get(group).inodeTable * superblock.blockSizeBytes + indexInGroup * superblock.inodeSizeBytes;
+}
+
+/** A hint: these inodes will be read soon, so their places in the tables are asked for all at once. */
+export function announceInodes(blocks: BlockReader, groups: GroupDescriptors, numbers: readonly number[]): void {
+	const { blockSizeBytes, inodeSizeBytes } = blocks.superblock;
+	const places: number[] = [];
+	let lastBlock = -1;
+	// Sorted: so the groups' descriptors are read in their order, too.
+	for (const number of Uint32Array.from(numbers).sort()) {
+		const block = Math.floor(((number - 1) * inodeSizeBytes) / blockSizeBytes);
+		if (block === lastBlock) continue;
+		lastBlock = block;
+		try {
+			places.push(inodeByteOffset(blocks, groups, number));
+		} catch {
+			// Who reads this one is told what is wrong.
+		}
+	}
+	blocks.announceMetadata(places);
 }
 
 /** Where the record's fields end: 128 + i_extra_isize. */

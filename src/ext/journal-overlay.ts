@@ -39,6 +39,11 @@ export class JournalOverlay implements BlockDevice {
 		this.#readPlain(plainStart, end, byteOffset, into);
 	}
 
+	/** What is in the log is announced too much: no harm. */
+	announceRead(byteOffset: number, lengthBytes: number): void {
+		this.#device.announceRead?.(byteOffset, lengthBytes);
+	}
+
 	/** The devices below belong to who opened them. */
 	close(): void {}
 

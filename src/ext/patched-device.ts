@@ -30,6 +30,10 @@ export class PatchedDevice implements BlockDevice {
 		}
 	}
 
+	announceRead(byteOffset: number, lengthBytes: number): void {
+		this.#device.announceRead?.(byteOffset, lengthBytes);
+	}
+
 	/** The device below belongs to who opened it. */
 	close(): void {}
 

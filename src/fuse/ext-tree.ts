@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { EntryVisitor } from '../ext/directory.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
@@ -153,7 +154,7 @@ export class ExtTree {
 
 	#list(listing: DirectoryReply, directory: Inode, namesMax: number): ListedTo {
 		let [listedTo, names]: [ListedTo, number] = ['end', 0];
-		this.#fs.readDirectory(directory, listing.position, (name, inodeNumber, fileType, nextPosition) => {
+		const visit: EntryVisitor = (name, inodeNumber, fileType, nextPosition) => {
 			if (!listing.fits(name.length)) listedTo = 'full';
 			else if (names++ === namesMax) listedTo = 'more';
 			if (listedTo !== 'end') return false;
@@ -165,7 +166,8 @@ export class ExtTree {
 			const low = isOutside ? ROOT_NODE.low : inoLow(this.#copyNumber, inodeNumber);
 			listing.add(name, inoHigh, low, type, nextPosition, entry);
 			return true;
-		});
+		};
+		this.#fs.readDirectory(directory, listing.position, visit, listing.plus);
 		return listedTo;
 	}
 
@@ -182,7 +184,7 @@ export class ExtTree {
 	/** The entry of a listed name, or none where its inode is damaged: the name is listed, and stat of it then fails. */
 	#readableEntry(inodeNumber: number): Entry | undefined {
 		try {
-			return this.#entry(this.#fs.readInode(inodeNumber, true));
+			return this.#entry(this.#fs.readInode(inodeNumber));
 		} catch {
 			return undefined;
 		}

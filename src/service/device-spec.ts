@@ -43,6 +43,10 @@ class Unchanging implements BlockDevice {
 		this.#volume.read(byteOffset, into);
 	}
 
+	announceRead(byteOffset: number, lengthBytes: number): void {
+		this.#volume.announceRead?.(byteOffset, lengthBytes);
+	}
+
 	isGone(): boolean {
 		return false;
 	}

@@ -44,6 +44,9 @@ const cFallocate = bind<[number, number, number, number]>(
 const cSyncFileRange = bind<[number, number, number, number]>(
 	'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
 );
+const cPosixFadvise = bind<[number, number, number, number]>(
+	'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
+);
 const cMemmove = bind<[Uint8Array, Uint8Array, number]>('intptr_t memmove(void *to, const void *from, size_t count)');
 const cMadvise = bind<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
 const cGetXattr = bind<[string, string, Uint8Array, number]>(
@@ -168,6 +171,13 @@ const SYNC_FILE_RANGE_WRITE = 2;
 /** Lets the kernel begin to write what is dirty of a file, and waits for nothing. Only a later flush tells of errors. */
 export function startWriteback(fd: number): void {
 	cSyncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+const POSIX_FADV_WILLNEED = 3;
+
+/** Lets the kernel begin to read a part of a file into the page cache, and waits for nothing. Errors are those of the read. */
+export function startRead(fd: number, byteOffset: number, lengthBytes: number): void {
+	cPosixFadvise(fd, byteOffset, lengthBytes, POSIX_FADV_WILLNEED);
 }
 
 const LOCK_SH = 1;

@@ -68,23 +68,50 @@ test('a view is in one line, or refused', (t) => {
 	t.is(cached.view(1000, 24).length, 24);
 });
 
-test('one of many brings in those around it, bytes and bounds unchanged', (t) => {
+test('announced places are read in few pieces, bytes and bounds unchanged', (t) => {
 	const random = new Random(11);
 	t.log(`seed ${random.seed}`);
 	const windowBytes = 1 << 17;
 	const content = random.bytes(5 * windowBytes + 3000);
-	const source = countingDevice(content);
+	const announced: [number, number][] = [];
+	const source = {
+		...countingDevice(content),
+		announceRead: (byteOffset: number, lengthBytes: number) => announced.push([byteOffset, lengthBytes]),
+	};
 	const cached = new CachedDevice(source, { lineBytes: 1 << 14, cache: new LineCache(1 << 20) });
-	for (let i = 0; i < 500; i++) {
-		const start = random.integer(content.length >> 8) << 8;
-		const view = random.integer(4) === 0 ? cached.view(start, 256) : cached.viewOfMany(start, 256);
-		t.deepEqual(view, content.subarray(start, start + 256));
-	}
-	t.true(source.reads >= 6 && source.reads <= 50, `${source.reads} reads`);
-	t.throws(() => cached.viewOfMany(content.length - 100, 256), { instanceOf: RangeError });
+	const places = Array.from({ length: 500 }, () => random.integer(content.length >> 8) << 8);
+	cached.announce(places);
+	t.deepEqual(
+		announced.sort(([a], [b]) => a - b),
+		[0, 1, 2, 3, 4, 5].map((window) => [window * windowBytes, window < 5 ? windowBytes : 1 << 14]),
+	);
+	for (const start of places) t.deepEqual(cached.view(start, 256), content.subarray(start, start + 256));
+	t.is(source.reads, 6);
+	cached.announce(places);
+	t.is(announced.length, 6);
+	t.throws(() => cached.view(content.length - 100, 256), { instanceOf: RangeError });
 });
 
-test('what is damaged around it does not touch one of many', (t) => {
+test('of places that lie far apart only the lines are announced and read', (t) => {
+	const content = new Random(13).bytes(1 << 20);
+	const calls: string[] = [];
+	const source: BlockDevice = {
+		sizeBytes: content.length,
+		read(byteOffset, into) {
+			calls.push(`read ${byteOffset} ${into.length}`);
+			content.copy(into, 0, byteOffset, byteOffset + into.length);
+		},
+		announceRead: (byteOffset, lengthBytes) => calls.push(`announce ${byteOffset} ${lengthBytes}`),
+		close: () => {},
+	};
+	const cached = new CachedDevice(source, { lineBytes: 1 << 14, cache: new LineCache(1 << 20) });
+	const places = [300_000, 5000, 300_256];
+	cached.announce(places);
+	for (const start of places) t.deepEqual(cached.view(start, 16), content.subarray(start, start + 16));
+	t.deepEqual(calls, ['announce 294912 16384', 'announce 0 16384', 'read 294912 16384', 'read 0 16384']);
+});
+
+test('what is damaged around an announced place does not touch it', (t) => {
 	const content = new Random(12).bytes(1 << 18);
 	const damagedAt = 100_000;
 	const cached = new CachedDevice(
@@ -98,6 +125,7 @@ test('what is damaged around it does not touch one of many', (t) => {
 		},
 		{ lineBytes: 1 << 14, cache: new LineCache(1 << 20) },
 	);
-	t.deepEqual(cached.viewOfMany(512, 256), content.subarray(512, 768));
-	t.throws(() => cached.viewOfMany(damagedAt - 100, 256), { message: 'damaged' });
+	cached.announce([512, damagedAt - 100]);
+	t.deepEqual(cached.view(512, 256), content.subarray(512, 768));
+	t.throws(() => cached.view(damagedAt - 100, 256), { message: 'damaged' });
 });

@@ -91,4 +91,44 @@ for (const seed of [1, 2, 3, 4]) {
 		t.deepEqual(wrong, []);
 		t.true(overtaken > 10);
 	});
+
+	test(`what is announced is what is read from the volume (seed ${seed})`, (t) => {
+		const rig = new Rig(t, { seed, sizeBytes: VOLUME_BYTES });
+		for (let i = 0; i < 3; i++) {
+			rig.create();
+			overwriteSome(rig);
+		}
+		const file = FileDevice.open(rig.image, 'read');
+		const [announced, read] = [new Set<number>(), new Set<number>()];
+		const note = (bytes: Set<number>, start: number, length: number) => {
+			for (let at = start; at < start + length; at += 256) bytes.add(at);
+		};
+		const volume: BlockDevice = {
+			sizeBytes: file.sizeBytes,
+			read(byteOffset, into) {
+				note(read, byteOffset, into.length);
+				file.read(byteOffset, into);
+			},
+			announceRead(byteOffset, lengthBytes) {
+				note(announced, byteOffset, lengthBytes);
+				file.announceRead(byteOffset, lengthBytes);
+			},
+			close() {},
+		};
+		const reader = new DiffAreaReader(rig.diffArea.share);
+		for (const epoch of rig.copies.keys()) {
+			const view = new ShadowView(volume, reader, epoch);
+			for (let i = 0; i < 50; i++) {
+				const start = rig.random.integer(VOLUME_BYTES >> 8) << 8;
+				const lengthBytes = 256 * (1 + rig.random.integer((VOLUME_BYTES - start) >> 8));
+				view.announceRead(start, lengthBytes);
+				view.read(start, Buffer.alloc(Math.min(lengthBytes, VOLUME_BYTES - start)));
+				t.deepEqual(announced, read);
+				announced.clear();
+				read.clear();
+			}
+		}
+		reader.close();
+		file.close();
+	});
 }
