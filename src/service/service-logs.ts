@@ -31,8 +31,9 @@ export function openServiceLog(image: string, nowMs: number): { readonly path: s
 	makeBaseDirectory();
 	const path = logPathOf(image);
 	const fd = openSync(path, 'a', 0o600);
+	if (livingLogs().has(path)) return { path, fd }; // the mount will be refused
 	futimesSync(fd, nowMs / 1000, nowMs / 1000); // so that it is none of the oldest
-	if (fstatSync(fd).size > LOG_BYTES_MAX && !livingLogs().has(path)) ftruncateSync(fd);
+	if (fstatSync(fd).size > LOG_BYTES_MAX) ftruncateSync(fd);
 	return { path, fd };
 }
 

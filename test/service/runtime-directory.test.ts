@@ -21,6 +21,7 @@ test('a service that ended in order, and a mount that was refused, leave neither
 	const link = join(volume.directory, 'link');
 	symlinkSync(volume.image, link);
 	t.is((await noonmark(['mount', link, volume.mountpoint])).code, 0);
+	t.is((await noonmark(['mount', link, volume.data])).code, 4, 'a second service of the image');
 	t.deepEqual(left(volume.image), ['', '.log']);
 	t.is((await noonmark(['unmount', link])).code, 0);
 	await eventually('the log is gone', () => left(volume.image).length === 0);
