@@ -16,7 +16,7 @@ const log = createDebug('noonmark:service:live');
 const RETRY_MS = 500;
 const SHUT_DOWN = join(import.meta.dirname, 'shut-down-file-system.js');
 /** With PATIENCE_MS of a stop less than service managers wait before they kill. */
-const SHUT_DOWN_MS_MAX = 40_000;
+const SHUT_DOWN_MS_MAX = 20_000;
 
 /** The kernel gives a loop device up a moment after its last user has gone. */
 const LOOP_RELEASE_MS_MAX = 3000;
@@ -133,10 +133,11 @@ export class LiveDevice {
 
 /** Writes a file system out, ends it, and takes it out of sight: its disk is as after an unmount, whoever is still in it. */
 async function shutDown(mountPoint: string): Promise<void> {
-	try {
-		await runTool(process.execPath, [SHUT_DOWN, mountPoint], SHUT_DOWN_MS_MAX);
-		await runTool('umount', ['--lazy', mountPoint]);
-	} catch (error) {
-		log('%s', messageOf(error)); // what was synced is on the disk; the rest is lost, as in a power cut
+	// Where that fails, what was synced is on the disk; the rest is lost, as in a power cut.
+	for (const [command, ...args] of [
+		[process.execPath, SHUT_DOWN, mountPoint],
+		['umount', '--lazy', mountPoint],
+	] as const) {
+		await runTool(command, args, SHUT_DOWN_MS_MAX).catch((error) => log('%s', messageOf(error)));
 	}
 }
