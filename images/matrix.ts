@@ -199,6 +199,10 @@ for name in ['one', 'two']:
 		whileMounted: async (mountPoint) =>
 			void (await shell('exec 3> "$1/deleted"; seq 5000 >&3; rm "$1/deleted"; sync -f "$1"', [mountPoint])),
 	},
+	'ext4, 9 TiB, dirty': {
+		...{ sizeMiB: 9 << 20, mkfs: [...ext4('bigalloc,^resize_inode'), ...blocks(1024), '-C', '65536', '-N', '1100000'] },
+		...{ isDirty: true, whileMounted: busyJournal },
+	},
 	'ext4, last fast commit made full': {
 		...{ sizeMiB: 24, mkfs: ext4('fast_commit'), isDirty: true, whileMounted: busyJournal },
 	},

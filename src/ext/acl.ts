@@ -15,10 +15,12 @@ const TAGS_WITH_ID = [0x02, 0x08];
 
 /**
  * Turns a POSIX ACL from ext4's form on the disk, where only the entries of named users and groups have an id
- * (fs/ext4/acl.c), into the form of getxattr(2), where each has one (linux/posix_acl_xattr.h).
+ * (fs/ext4/acl.c), into the form of getxattr(2), where each has one (linux/posix_acl_xattr.h). Undefined for one without
+ * entries, which is none.
  */
-export function aclToWire(disk: Buffer, inodeNumber: number): Buffer {
+export function aclToWire(disk: Buffer, inodeNumber: number): Buffer | undefined {
 	const fail = (what: string) => corrupt('acl', `inode ${inodeNumber}: POSIX ACL: ${what}`);
+	if (disk.length === 0) return undefined;
 	if (disk.length < 4) throw fail(`has ${disk.length} bytes`);
 	const version = disk.readUInt32LE(0);
 	if (version !== DISK_VERSION) throw fail(`version ${version}, expected ${DISK_VERSION}`);
@@ -36,5 +38,5 @@ export function aclToWire(disk: Buffer, inodeNumber: number): Buffer {
 		entries.push(longEntry.encode({ tag, permissions, id }));
 		at += hasId ? longEntry.sizeBytes : shortEntry.sizeBytes;
 	}
-	return Buffer.concat(entries);
+	return entries.length === 1 ? undefined : Buffer.concat(entries);
 }

@@ -87,7 +87,7 @@ export class Inode {
 
 	/** When the inode was made; undefined in inodes of 128 bytes. */
 	get birthtime(): { readonly sec: number; readonly nsec: number } | undefined {
-		if (at.birthtimeSec + 4 > this.#extraEnd) return undefined;
+		if (at.birthtimeSec + 4 > this.xattrsAt) return undefined;
 		const word = this.#extra(at.birthtimeExtra);
 		return { sec: seconds(this.record.readInt32LE(at.birthtimeSec), word), nsec: word >>> 2 };
 	}
@@ -126,9 +126,12 @@ export class Inode {
 		return this.#extraEnd > layout.BASE_INODE_BYTES ? this.#extraEnd : this.record.length;
 	}
 
-	/** A 32-bit field of the extra part, or 0 where this inode's extra part ends before it. */
+	/**
+	 * A 32-bit field of the extra part that belongs to a time, or 0 where this inode's extra part ends before it. Where
+	 * i_extra_isize is 0, kernels take all of them to be there (fs/ext4/inode.c, __ext4_iget).
+	 */
 	#extra(fieldAt: number): number {
-		return fieldAt + 4 <= this.#extraEnd ? this.record.readUInt32LE(fieldAt) : 0;
+		return fieldAt + 4 <= this.xattrsAt ? this.record.readUInt32LE(fieldAt) : 0;
 	}
 
 	/** The same inode, for who keeps it: with a record of its own, not a view of the cache. */

@@ -98,7 +98,7 @@ export function inspectFileSystem(
 	const inode = fs && attempt(() => selectInode(fs, selection));
 	return {
 		superblock: describeSuperblock(raw),
-		features: describeFeatures(raw.revision === 0 ? { compat: 0, incompat: 0, roCompat: 0 } : raw),
+		features: describeFeatures(raw),
 		journal: journal ?? null,
 		multiMount: multiMount ? { ...pick(multiMount), writtenAt: isoTime(multiMount.timeSec, 0) } : null,
 		inode: (fs && inode && attempt(() => describeInode(fs, inode, attempt))) ?? null,

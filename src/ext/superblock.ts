@@ -87,10 +87,9 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 			`no ext2, ext3 or ext4 file system: its magic number is ${found}, expected 0xef53 at byte 1080`,
 		);
 	}
-	// Revision 0 has no feature words: whatever stands there means nothing. Later ones than 1 are read as 1.
-	const words = raw.revision === 0 ? { compat: 0, incompat: 0, roCompat: 0 } : raw;
-	checkReadable(words.incompat);
-	const features = featureNames(words);
+	// In revision 0, too, where they should be zeros; later ones than 1 are read as 1.
+	checkReadable(raw.incompat);
+	const features = featureNames(raw);
 	if (features.has('metadata_csum')) checkChecksum(raw, bytes);
 	checkCombinations(raw, features);
 	if (features.has('casefold') && raw.encoding !== ENCODING_UTF8_12_1) {

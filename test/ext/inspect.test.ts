@@ -147,6 +147,9 @@ it('multi-mount protection: clean, damaged, in use', async (t) => {
 	const blockSizeBytes = inspectImage(image).superblock.blockSizeBytes;
 	editImage(image, (editor) => editor.patch(mmpBlock * blockSizeBytes, 8, (bytes) => bytes.writeUInt32LE(5, 4)));
 	t.like(inspectImage(image).multiMount, { state: 'damaged' });
+	editImage(image, (editor) => editor.setSuperblock({ mmpBlockHigh: 1 }));
+	t.deepEqual(codes(inspectImage(image).errors), ['block-out-of-range']);
+	editImage(image, (editor) => editor.setSuperblock({ mmpBlockHigh: 0 }));
 	await runOk('tune2fs', ['-f', '-E', 'clear_mmp', image]);
 	const copy = `${image}.copy`;
 	await withKernelMount(image, 'noatime', async () => void (await runOk('cp', [image, copy])));

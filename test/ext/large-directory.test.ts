@@ -139,17 +139,14 @@ os.fsync(file)`;
 	});
 	t.regex(found[0]!, /^ 1 \d+$/);
 	t.is(found.length, 65_012);
-	t.deepEqual(await findIn(join(served(t, image), 'many')), found);
+	// As one text: AVA takes seconds to compare so long lists.
+	t.is((await findIn(join(served(t, image), 'many'))).join('\n'), found.join('\n'));
 	const fs = open(t, cut);
 	const many = inodeAt(fs, 'many');
 	t.is(many.linkCount, 1);
 	const names = [...Array(65_010).keys()].map(String);
-	t.deepEqual(
-		listDirectory(fs, many)
-			.map(([name]) => name)
-			.sort(),
-		['.', '..', ...names].sort(),
-	);
+	const listed = listDirectory(fs, many).map(([name]) => name);
+	t.is(listed.sort().join(' '), ['.', '..', ...names].sort().join(' '));
 	for (const name of ['0', '64989', '64990', '65009']) t.not(fs.lookup(many, Buffer.from(name)), undefined, name);
 });
 

@@ -1,15 +1,21 @@
-/** Free space of a volume that says it has more block groups than anybody could count. */
+/** Free space of volumes that say odd things of themselves. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
+import { withKernelMount } from '../../images/kernel-mount.ts';
 import { makeImage } from '../../images/populate.ts';
 import type { BlockDevice } from '../../src/block/device.ts';
+import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { groupDescriptorLayout, SUPERBLOCK_BYTE_OFFSET, superblockLayout } from '../../src/ext/layout.ts';
-import { programs } from '../helpers/requires.ts';
+import type { Statfs } from '../../src/ext/statfs.ts';
+import { editImage } from '../helpers/ext-edit.ts';
+import { canMount, programs } from '../helpers/requires.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
+import { statfsOfDirectory } from '../helpers/tree.ts';
 
 const test = programs('mke2fs') ? anyTest : anyTest.skip;
+const onKernel = canMount && programs('mke2fs') ? anyTest : anyTest.skip;
 const BLOCK_BYTES = 1024;
 const GROUPS = 2 ** 32 - 1;
 
@@ -50,4 +56,27 @@ test('where a volume says that it has 2^32 block groups, the counts of its super
 	const fs = ExtFileSystem.open(new EndlessGroups(readFileSync(image)), { replayJournal: false });
 	t.is(fs.superblock.groupCount, GROUPS);
 	t.like(fs.statfs(), { blocks: 2 ** 32 - 99, freeBlocks: 2 ** 32 + 2, files: GROUPS, freeFiles: 77 });
+});
+
+type Change = Parameters<typeof superblockLayout.encode>[0];
+const CHANGES: readonly (readonly [Change, string])[] = [
+	[{ reservedBlocksHigh: 1 }, '64bit'],
+	[{ reservedBlocksHigh: 1 }, '^64bit'],
+	[{ reservedBlocksLow: 100_000 }, '64bit'],
+	[{ reservedBlocksLow: 5000 }, '^extent,^64bit'],
+	[{ overheadClusters: 77 }, '64bit'],
+	[{ overheadClusters: 77 }, 'bigalloc'],
+	[{ overheadClusters: 0xffffffff }, 'bigalloc'],
+];
+
+onKernel('free space of volumes whose superblocks were changed is what the kernel tells', async (t) => {
+	for (const [change, features] of CHANGES) {
+		const mkfs = ['-t', 'ext4', '-b', '1024', '-O', `^has_journal,${features}`];
+		const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, mkfs);
+		editImage(image, (editor) => editor.setSuperblock(change));
+		const device = FileDevice.open(image, 'read');
+		t.teardown(() => device.close());
+		const told = await withKernelMount(image, 'ro', statfsOfDirectory);
+		t.deepEqual(ExtFileSystem.open(device).statfs(), told as Statfs, `${JSON.stringify(change)} ${features}`);
+	}
 });

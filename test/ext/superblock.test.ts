@@ -1,11 +1,13 @@
 /** A superblock with one field changed, its checksum right: what the kernel does not mount is refused, and nothing else. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { makeImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { ExtFileSystem, ROOT_INODE } from '../../src/ext/filesystem.ts';
-import type { superblockLayout } from '../../src/ext/layout.ts';
+import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from '../../src/ext/layout.ts';
+import { decodeSuperblock } from '../../src/ext/superblock.ts';
 import { editImage } from '../helpers/ext-edit.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk } from '../helpers/run.ts';
@@ -26,10 +28,15 @@ const CHANGES: readonly (readonly [Change, ...string[]])[] = [
 	[{ descriptorSizeBytes: 96 }, '-O', '64bit'],
 	[{ descriptorSizeBytes: 0 }, '-O', '64bit'],
 	[{ descriptorSizeBytes: 77 }, '-O', '^64bit'],
+	...[1024, 2048].map((descriptorSizeBytes): [Change, ...string[]] => [
+		{ descriptorSizeBytes },
+		...['-b', '4096', '-O', '64bit,^metadata_csum,^uninit_bg'],
+	]),
 	[{ logGroupsPerFlex: 31 }],
 	[{ logGroupsPerFlex: 32 }],
 	[{ logGroupsPerFlex: 32 }, '-O', '^flex_bg'],
 	...[0, 8, 65536].map((inodesPerGroup): [Change] => [{ inodesPerGroup }]),
+	...[2, 4].map((inodes): [Change] => [{ inodesPerGroup: inodes, inodeCount: inodes }]),
 	[{ inodeCount: 5000 }],
 	...[5, 10, 5000].map((firstInode): [Change] => [{ firstInode }]),
 	...[0, 64, 200, 2048, 3000].map((inodeSizeBytes): [Change] => [{ inodeSizeBytes }]),
@@ -37,12 +44,21 @@ const CHANGES: readonly (readonly [Change, ...string[]])[] = [
 	...[0, 1, 999_999].map((blockCountLow): [Change] => [{ blockCountLow }]),
 	[{ blockCountHigh: 1 }],
 	[{ blockCountHigh: 1 }, '-O', '^64bit'],
+	...[8192, 8200].map((blocks): [Change] => [{ blocksPerGroup: blocks, clustersPerGroup: blocks }]),
+	...[20, 21].map((log): [Change, ...string[]] => [
+		{ logClusterSize: log, blocksPerGroup: 8 << log, clustersPerGroup: 8 },
+		...['-O', 'bigalloc,^resize_inode', '-C', '4096'],
+	]),
+	...[0, 1, 2].map((block): [Change, ...string[]] => [{ firstDataBlock: block }, '-O', 'bigalloc', '-C', '4096']),
 	[{ clustersPerGroup: 8184 }],
 	[{ blocksPerGroup: 8184 }],
 	[{ blocksPerGroup: 8184, clustersPerGroup: 8184 }],
 	[{ blocksPerGroup: 0, clustersPerGroup: 0 }],
 	[{ encoding: 7 }, '-O', 'casefold'],
 	[{ revision: 2 }],
+	...[{ incompat: 0x80000000 }, { roCompat: 0x80000000 }, { firstInode: 5, inodeSizeBytes: 77 }].map(
+		(change): [Change, ...string[]] => [change, '-t', 'ext2', '-r', '0'],
+	),
 	[{ firstMetaGroup: 77 }, '-O', 'meta_bg,^resize_inode'],
 	[{ reservedDescriptorBlocks: 257 }],
 	...[5, 6, 77].map((defaultHashVersion): [Change] => [{ defaultHashVersion }]),
@@ -63,7 +79,8 @@ it('refused where the kernel refuses', async (t) => {
 	for (const [change, ...mkfs] of CHANGES) {
 		const image = join(directory, 'image');
 		const features = mkfs.includes('-O') ? [] : ['-O', '64bit'];
-		await makeImage(image, 4, ['-t', 'ext4', '-b', '1024', '-O', '^has_journal', ...features, ...mkfs]);
+		const base = mkfs.includes('-r') ? [] : ['-t', 'ext4', '-O', '^has_journal', ...features];
+		await makeImage(image, 4, ['-b', '1024', ...base, ...mkfs]);
 		editImage(image, (editor) => editor.setSuperblock(change));
 		const { code } = await run('mount', ['-o', 'loop,ro', image, mountPoint]);
 		if (code === 0) await runOk('umount', [mountPoint]);
@@ -83,3 +100,10 @@ function opens(image: string): boolean {
 		device.close();
 	}
 }
+
+it('more bytes than numbers can count', async (t) => {
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 4, ['-t', 'ext4', '-O', '64bit,^metadata_csum']);
+	const bytes = readFileSync(image).subarray(SUPERBLOCK_BYTE_OFFSET, 2 * SUPERBLOCK_BYTE_OFFSET);
+	superblockLayout.encode({ blockCountHigh: 2 ** 20 }, bytes);
+	t.throws(() => decodeSuperblock(bytes, 2 ** 63), { code: 'truncated-volume' });
+});

@@ -10,9 +10,10 @@ import { runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 
 /** The blocks that dumpe2fs lists as free are just those that are in no range. */
-const asDumpe2fsSays = test.macro(async (t, mkfsArgs: readonly string[], sizeMiB: number) => {
+const asDumpe2fsSays = test.macro(async (t, mkfsArgs: readonly string[], sizeMiB: number, change?: string) => {
 	const image = await makeImage(join(temporaryDirectory(t), 'image'), sizeMiB, mkfsArgs);
 	if (canMount) await populateImage(image);
+	if (change) await runOk('debugfs', ['-w', '-R', change, image]);
 	const device = FileDevice.open(image, 'read');
 	t.teardown(() => device.close());
 	const fs = ExtFileSystem.open(device);
@@ -63,6 +64,20 @@ it(
 	64,
 );
 it('uninit_bg', asDumpe2fsSays, ['-t', 'ext4', '-O', '^metadata_csum,uninit_bg', '-b', '1024', '-g', '1024'], 48);
+it('checksums of 16 bits', asDumpe2fsSays, ['-t', 'ext4', '-O', '^64bit', '-b', '1024', '-g', '2048'], 32);
+it(
+	'groups that need not be a multiple of 32 blocks',
+	asDumpe2fsSays,
+	['-t', 'ext4', '-b', '1024', '-g', '1000', '-O', '^resize_inode'],
+	16,
+);
+it('flags that mean nothing without checksums', asDumpe2fsSays, ['-t', 'ext2', '-b', '1024'], 32, 'set_bg 1 flags 2');
+it(
+	'blocks beyond 2^32',
+	asDumpe2fsSays,
+	['-t', 'ext4', '-b', '1024', '-O', 'bigalloc,^resize_inode', '-C', '65536', '-N', '1100000'],
+	9 << 20,
+);
 it('bigalloc', asDumpe2fsSays, ['-t', 'ext4', '-O', 'bigalloc', '-C', '16384'], 64);
 it('bigalloc with blocks of 1 KiB', asDumpe2fsSays, ['-t', 'ext4', '-b', '1024', '-O', 'bigalloc', '-C', '4096'], 32);
 it('meta_bg', asDumpe2fsSays, ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', 'meta_bg,^resize_inode'], 64);
