@@ -1,4 +1,5 @@
 /** Whether the shadow copies can be read. A copy does not change, so each is looked at once. */
+import { setTimeout as delay } from 'node:timers/promises';
 import createDebug from 'debug';
 import type { CopyState } from '../control/messages.ts';
 import { messageOf } from '../errors.ts';
@@ -12,6 +13,9 @@ export interface CopyStatesThreadSetup {
 	readonly replayJournal: boolean;
 }
 
+/** Who asks waits no longer for a disk that does not answer. */
+const LOOK_MS_MAX = 10_000;
+
 export class CopyStates {
 	readonly #replayJournal: boolean;
 	/** By the copies' numbers. */
@@ -22,7 +26,7 @@ export class CopyStates {
 		this.#replayJournal = options.replayJournal;
 	}
 
-	/** The states of these copies, in their order; they are all that there are. */
+	/** The states of these copies, in their order, as far as they are known in time; they are all copies that there are. */
 	of(copies: readonly ProvidedCopy[]): Promise<CopyState[]> {
 		const living = new Set(copies.map(({ number }) => number));
 		for (const number of this.#known.keys()) if (!living.has(number)) this.#known.delete(number);
@@ -36,8 +40,11 @@ export class CopyStates {
 				);
 			}
 		}
+		const late = delay(LOOK_MS_MAX, UNKNOWN, { ref: false });
 		return Promise.all(
-			copies.map(({ number, fault }) => (fault === null ? this.#known.get(number)! : { state: 'unreadable', fault })),
+			copies.map(({ number, fault }) =>
+				fault === null ? Promise.race([this.#known.get(number)!, late]) : { state: 'unreadable', fault },
+			),
 		);
 	}
 }
