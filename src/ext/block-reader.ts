@@ -62,11 +62,12 @@ export class BlockReader {
 
 	check(block: number, count: number, what: string, owner: number): void {
 		const { firstDataBlock, blockCount } = this.superblock;
-		if (block < firstDataBlock || block + count > blockCount || block === 0) {
+		// The first block has the superblock.
+		if (block <= firstDataBlock || block + count > blockCount) {
 			throw corrupt(
 				'block-out-of-range',
 				`${owner === 0 ? '' : `inode ${owner}: `}${what} at block ${block}${count > 1 ? ` (${count} blocks)` : ''}, ` +
-					`but the volume has blocks ${firstDataBlock} to ${blockCount - 1}`,
+					`but the volume has blocks ${firstDataBlock + 1} to ${blockCount - 1}`,
 			);
 		}
 	}

@@ -54,7 +54,7 @@ function seedWords(seed: Uint8Array): number[] {
 /** The part of the name from `at` on as words, most significant byte first, filled up with the length that is left. */
 function padded(name: Uint8Array, at: number, wordCount: number, byte: (value: number) => number): Int32Array {
 	const left = name.length - at;
-	const pad = Math.imul(left & 0xff, 0x01010101) | (left > 0xff ? (left << 8) | (left << 24) : 0);
+	const pad = Math.imul(left & 0xff, 0x01010101); // seen only where less is left than fits in the words
 	const words = new Int32Array(wordCount).fill(pad);
 	const length = Math.min(left, wordCount * 4);
 	let word = pad;

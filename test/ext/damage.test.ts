@@ -135,6 +135,24 @@ it(
 	({ patchInode }) => patchInode((r) => r.writeUInt16LE(0xffff, ROOT_AT + 2)),
 	read(FRAGMENTED),
 );
+for (const [what, entries, max] of [
+	['room for five entries in an inode', 1, 5],
+	['no room for entries', 0, 0],
+] as const) {
+	it(
+		what,
+		isContained,
+		FRAGMENTED,
+		'extent-tree',
+		({ patchInode }) =>
+			patchInode((r) => {
+				r.writeUInt16LE(entries, ROOT_AT + 2);
+				r.writeUInt16LE(max, ROOT_AT + 4);
+				if (entries === 0) r.writeUInt16LE(0, ROOT_AT + 6);
+			}),
+		read(FRAGMENTED),
+	);
+}
 it(
 	'a tree deeper than five',
 	isContained,
@@ -174,6 +192,14 @@ it(
 	FRAGMENTED,
 	'block-out-of-range',
 	(scene) => scene.patchBlock(firstLeaf(scene), (b) => b.writeUInt32LE(0, 12 + 8)),
+	read(FRAGMENTED),
+);
+it(
+	'an extent at the block of the superblock',
+	isContained,
+	FRAGMENTED,
+	'block-out-of-range',
+	(scene) => scene.patchBlock(firstLeaf(scene), (b) => b.writeUInt32LE(1, 12 + 8)),
 	read(FRAGMENTED),
 );
 it(
@@ -222,6 +248,20 @@ it(
 	list(SIZES),
 );
 it(
+	'an entry shorter than any, before a sound one',
+	isContained,
+	SIZES,
+	'directory-entry',
+	harmEntry(24, (b, at) => {
+		b.fill(0, at, at + 8);
+		b.writeUInt16LE(8, at + 4);
+		b.writeUInt32LE(2, at + 8);
+		b.writeUInt16LE(b.length - at - 8, at + 12);
+		b.write('\x01\x02a', at + 14);
+	}),
+	list(SIZES),
+);
+it(
 	'an entry of odd length',
 	isContained,
 	SIZES,
@@ -262,6 +302,14 @@ it(
 	list(SIZES),
 );
 it(
+	'an inode number past the last',
+	isContained,
+	SIZES,
+	'inode-number',
+	(scene) => harmEntry(24, (b, at) => b.writeUInt32LE(scene.fs.superblock.inodeCount + 1, at))(scene),
+	(fs) => listDirectory(fs, inodeAt(fs, SIZES)).map(([, number]) => fs.readInode(number)),
+);
+it(
 	'a directory of 4 GiB',
 	isContained,
 	SIZES,
@@ -284,6 +332,30 @@ it(
 	FILE,
 	'inline-data',
 	({ patchInode }) => patchInode((r) => r.writeUInt32LE(0x10000000, 0x20)),
+	read(FILE),
+);
+it(
+	'inline data of one byte more than fits, and no place for that',
+	isContained,
+	FILE,
+	'inline-data',
+	({ patchInode }) =>
+		patchInode((r) => {
+			r.writeUInt32LE(61, 4);
+			r.writeUInt32LE(0x10000000, 0x20);
+		}),
+	read(FILE),
+);
+it(
+	'inline data in an inode of its own',
+	isContained,
+	FILE,
+	'inline-data',
+	({ patchInode }) =>
+		patchInode((r) => {
+			inlineAt(0)(r);
+			r.writeUInt32LE(13, 128 + r.readUInt16LE(0x80) + 4 + 4);
+		}),
 	read(FILE),
 );
 it(
@@ -325,6 +397,14 @@ it(
 	FILE,
 	'inode-extra-size',
 	({ patchInode }) => patchInode((r) => r.writeUInt16LE(0xfffc, 0x80)),
+	read(FILE),
+);
+it(
+	'fields of a length that is no multiple of 4',
+	isContained,
+	FILE,
+	'inode-extra-size',
+	({ patchInode }) => patchInode((r) => r.writeUInt16LE(30, 0x80)),
 	read(FILE),
 );
 
@@ -441,6 +521,9 @@ it('a size beyond 2^32 blocks: zeros to its end, and no hole without an end', as
 	const file = inodeAt(fs, FRAGMENTED).withSize(sizeBytes);
 	const into = Buffer.alloc(5000, 1);
 	t.is(fs.readFile(file, sizeBytes - 5000, into), 5000);
+	t.deepEqual(into, Buffer.alloc(5000));
+	const firstBeyond = 2 ** 32 * fs.superblock.blockSizeBytes;
+	t.is(fs.readFile(file, firstBeyond, into.fill(1)), 5000);
 	t.deepEqual(into, Buffer.alloc(5000));
 	t.is(fs.seek(file, 2 ** 51, 'data'), undefined);
 	t.is(fs.seek(file, 2 ** 51, 'hole'), 2 ** 51);

@@ -6,6 +6,7 @@ import type { BlockDevice } from '../../src/block/device.ts';
 import { LineCache } from '../../src/block/line-cache.ts';
 import { BlockReader } from '../../src/ext/block-reader.ts';
 import { Directories } from '../../src/ext/directory.ts';
+import { decodeRecordLength } from '../../src/ext/directory-entry.ts';
 import { FileBlocks } from '../../src/ext/file-blocks.ts';
 import type { Inode } from '../../src/ext/inode.ts';
 import type { Superblock } from '../../src/ext/superblock.ts';
@@ -132,6 +133,18 @@ test('a type that is none is told as unknown', (t) => {
 			[shown],
 		);
 	}
+});
+
+test('lengths of entries in blocks of 64 KiB, as fs/ext4/ext4.h has them', (t) => {
+	const stored = [0, 0xffff, 12, 0xfffc, 13, 14, 1];
+	t.deepEqual(
+		stored.map((length) => decodeRecordLength(length, 65536)),
+		[65536, 65536, 12, 65532, 65536 + 12, 2 * 65536 + 12, 65536],
+	);
+	t.deepEqual(
+		stored.map((length) => decodeRecordLength(length, 32768)),
+		stored,
+	);
 });
 
 for (const kibibytes of [1, 4, 32, 64]) test(`entries in blocks of ${kibibytes} KiB`, readsBack, kibibytes << 10);

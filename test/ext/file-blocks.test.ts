@@ -167,6 +167,22 @@ test('a file in a block map is read back as it was written', (t) => {
 	t.notThrows(() => fc.assert(property, { seed: SEED, numRuns: 60 }));
 });
 
+test('holes of a block map reach to where data is, from wherever they are asked for', (t) => {
+	const starts = [3, 12, 12 + 200, 12 + 256, 12 + 256 + 700, 12 + 256 + 65536, 12 + 256 + 65536 + 300];
+	const blocks = new Array<number>(starts.at(-1)! + 1).fill(0);
+	for (const [i, start] of starts.entries()) blocks[start] = 100 + 10 * i;
+	const writer = new MapWriter();
+	const inode = inodeWith(writeBlockMap(writer, blocks), 0);
+	const reader = writer.reader();
+	for (const start of starts) {
+		for (const fileBlock of [start, start - 1, start - 2, start - 100, start - 300].filter((at) => at >= 0)) {
+			const { block, count } = reader.runAt(inode, fileBlock);
+			const expected = Array.from({ length: count }, (_, i) => blocks[fileBlock + i] ?? 0);
+			t.deepEqual(new Set(expected), new Set([block]), `${count} blocks from ${fileBlock} on`);
+		}
+	}
+});
+
 test('extents as long as they can be: 32768 blocks written, 32767 not', (t) => {
 	const runs: Run[] = [
 		{ start: 5, count: 32768, kind: 'data' },
@@ -181,6 +197,22 @@ test('extents as long as they can be: 32768 blocks written, 32767 not', (t) => {
 	t.deepEqual(reader.runAt(inode, 32768), { block: 0, count: 32767 });
 	t.deepEqual(reader.runAt(inode, 65535), { block: 80_000, count: 1 });
 	t.is(reader.runAt(inode, 65536).block, 0);
+});
+
+test('a tree as deep as it can be, and a deeper one', (t) => {
+	for (const depth of [5, 6]) {
+		const writer = new MapWriter();
+		let child: Child = { fileBlock: 0, length: 7, target: 2000 };
+		for (let level = 0; level < depth; level++) {
+			const { block, bytes } = writer.allocate();
+			writeNode(bytes, level, [child]);
+			child = { fileBlock: 0, length: 0, target: block };
+		}
+		const inode = inodeWith(writeNode(Buffer.alloc(60), depth, [child]), 0x80000);
+		const read = () => writer.reader().runAt(inode, 3);
+		if (depth === 5) t.deepEqual(read(), { block: 2003, count: 4 });
+		else t.throws(read, { code: 'extent-tree' });
+	}
 });
 
 test('pointers of a block map that lead outside the volume, and blocks past what it can hold', (t) => {

@@ -1,11 +1,13 @@
-/** Symbolic links, wherever their targets are kept, as the kernel reads them. */
+/** Symbolic links, wherever their targets are kept, and parts of files, as the kernel reads them. */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { withKernelMount } from '../../images/kernel-mount.ts';
-import { makeImage } from '../../images/populate.ts';
+import { makeImage, populateImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
+import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
@@ -106,3 +108,64 @@ it('links that contradict themselves are refused where the kernel refuses them',
 	t.is(Object.values(expected).filter((target) => target === 'EUCLEAN').length, 10);
 	t.deepEqual(targetsIn(t, image, Object.keys(expected)), expected);
 });
+
+/** argv: the directory. Of each request `PATH OFFSET LENGTH`: a digest of what is read there, and where data and a hole are. */
+const READ_RANGES = `
+import errno, hashlib, os, sys
+os.chdir(sys.argv[1])
+def seek(fd, at, what):
+    try: return os.lseek(fd, at, what)
+    except OSError as error:
+        if error.errno != errno.ENXIO: raise
+        return -1
+for line in sys.stdin:
+    path, at, length = line.rsplit(' ', 2)
+    fd = os.open(path, os.O_RDONLY)
+    # Unwritten blocks that are cached count as data.
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    data, hole = seek(fd, int(at), os.SEEK_DATA), seek(fd, int(at), os.SEEK_HOLE)
+    content = os.pread(fd, int(length), int(at))
+    print(len(content), hashlib.sha256(content).hexdigest(), data, hole)
+    os.close(fd)
+`;
+const FILES = [
+	...['0', '1', '60', '61', '130', '157', '1024', '1025', '4097', '70000'].map((name) => `sizes/${name}`),
+	...['hole-then-data', 'data-then-hole', 'unwritten', 'beyond-size', 'punched', 'fragmented'].map(
+		(name) => `sparse/${name}`,
+	),
+];
+
+for (const features of ['inline_data', '^extent,^64bit']) {
+	it(`parts of files are what the kernel reads: ${features}`, async (t) => {
+		const mkfs = ['-t', 'ext4', '-b', '1024', '-O', features];
+		const image = await makeImage(join(temporaryDirectory(t), 'image'), 16, mkfs);
+		await populateImage(image);
+		const device = FileDevice.open(image, 'read');
+		t.teardown(() => device.close());
+		const fs = ExtFileSystem.open(device);
+		const random = new Random(20261130);
+		t.log(`seed ${random.seed}`);
+		const requests = FILES.flatMap((path) => {
+			const { sizeBytes } = inodeAt(fs, path);
+			const edges = [0, sizeBytes - 1, sizeBytes, sizeBytes + 1, sizeBytes - 1024].filter((at) => at >= 0);
+			const offsets = [...edges, ...Array.from({ length: 20 }, () => random.integer(Math.min(sizeBytes, 1e6) + 1))];
+			return offsets.map((at) => ({ path, at, length: 1 + random.integer(random.pick([10, 3000, 100_000])) }));
+		});
+		const input = requests.map(({ path, at, length }) => `${path} ${at} ${length}\n`).join('');
+		const output = await withKernelMount(image, 'ro', (mountPoint) =>
+			runOk('python3', ['-c', READ_RANGES, mountPoint], { input }),
+		);
+		const expected = output.toString().trim().split('\n');
+		const found = requests.map(({ path, at, length }) => {
+			const file = inodeAt(fs, path);
+			const into = Buffer.alloc(length, 0xaa);
+			const count = fs.readFile(file, at, into);
+			const digest = createHash('sha256').update(into.subarray(0, count)).digest('hex');
+			return `${count} ${digest} ${fs.seek(file, at, 'data') ?? -1} ${fs.seek(file, at, 'hole') ?? -1}`;
+		});
+		const different = requests.flatMap((request, i) =>
+			found[i] === expected[i] ? [] : [{ ...request, found: found[i], expected: expected[i] }],
+		);
+		t.deepEqual(different, []);
+	});
+}

@@ -9,6 +9,7 @@ import { makeImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import type { PlainError } from '../../src/errors.ts';
 import { type FileSystemReport, type InspectSelection, inspectFileSystem } from '../../src/ext/inspect.ts';
+import { MMP_SEQUENCE_FSCK } from '../../src/ext/layout.ts';
 import { editImage } from '../helpers/ext-edit.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { runOk } from '../helpers/run.ts';
@@ -121,8 +122,18 @@ it('the project of an inode whose fields end before it is not made up from what 
 	const input = ['mkdir dir', 'sif dir projid 77'].map((request) => `${request}\n`).join('');
 	await runOk('debugfs', ['-w', '-f', '-', image], { input });
 	t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, 77);
-	await runOk('debugfs', ['-w', '-R', 'sif dir extra_isize 0', image]);
-	t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, null);
+	for (const end of [28, 0]) {
+		await runOk('debugfs', ['-w', '-R', `sif dir extra_isize ${end}`, image]);
+		t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, null);
+	}
+});
+
+it('an inode that was deleted is told as it is', async (t) => {
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, ['-t', 'ext4']);
+	await runOk('debugfs', ['-w', '-f', '-', image], { input: 'mkdir dir\nsif dir links_count 0\n' });
+	const { inode, errors } = inspectImage(image, { inodeNumber: 12 });
+	t.like(inode, { number: 12, type: 'directory', linkCount: 0 });
+	t.deepEqual(errors, []);
 });
 
 it('a damaged volume: the rest is told', async (t) => {
@@ -140,7 +151,7 @@ it('a damaged volume: the rest is told', async (t) => {
 	t.is(refused.superblock.blockSizeBytes, 1024);
 });
 
-it('multi-mount protection: clean, damaged, in use', async (t) => {
+it('multi-mount protection: clean, damaged, being checked, in use', async (t) => {
 	const image = await builtImage(t, 'ext4, mmp');
 	t.like(inspectImage(image).multiMount, { state: 'clean' });
 	const mmpBlock = readFileSync(image).readUInt32LE(1024 + 0x168);
@@ -151,6 +162,12 @@ it('multi-mount protection: clean, damaged, in use', async (t) => {
 	t.deepEqual(codes(inspectImage(image).errors), ['block-out-of-range']);
 	editImage(image, (editor) => editor.setSuperblock({ mmpBlockHigh: 0 }));
 	await runOk('tune2fs', ['-f', '-E', 'clear_mmp', image]);
+	const unsummed = await makeImage(join(temporaryDirectory(t), 'image'), 8, ['-t', 'ext4', '-O', 'mmp,^metadata_csum']);
+	editImage(unsummed, (editor) => {
+		const { mmpBlockLow, logBlockSize } = editor.superblock();
+		editor.patch(mmpBlockLow * (1024 << logBlockSize), 8, (bytes) => bytes.writeUInt32LE(MMP_SEQUENCE_FSCK, 4));
+	});
+	t.like(inspectImage(unsummed).multiMount, { state: 'checked' });
 	const copy = `${image}.copy`;
 	await withKernelMount(image, 'noatime', async () => void (await runOk('cp', [image, copy])));
 	t.like(inspectImage(copy).multiMount, { state: 'in-use', host: hostname() });

@@ -11,13 +11,13 @@ const SEED_TEXT = '6e6f6f6e-6d61-726b-8000-000000000002';
 const SEED = Buffer.from(SEED_TEXT.replaceAll('-', ''), 'hex');
 const NO_SEED = Buffer.alloc(16);
 
-/** Names that debugfs takes on its command line: no blanks or quotes. */
+/** Names that debugfs takes on its command line: no blanks or quotes. Folded names may be longer than 255 bytes. */
 function randomNames(random: Random): Buffer[] {
 	const letters = Buffer.from(
 		[...Array(94).keys()].map((i) => 33 + i).filter((code) => !'"\'\\#'.includes(String.fromCharCode(code))),
 	);
 	return Array.from({ length: 60 }, () => {
-		const name = Buffer.alloc(1 + random.integer(random.pick([8, 40, 250])));
+		const name = Buffer.alloc(1 + random.integer(random.pick([8, 40, 250, 700])));
 		for (let i = 0; i < name.length; i++) {
 			name[i] = random.integer(4) === 0 ? 128 + random.integer(128) : letters[random.integer(letters.length)]!;
 		}

@@ -25,6 +25,7 @@ const asDumpe2fsSays = test.macro(async (t, mkfsArgs: readonly string[], sizeMiB
 		if (start > position) free.push(rangeText(position, start - 1));
 		position = start + count;
 	});
+	t.true(position <= fs.superblock.blockCount);
 	if (position < fs.superblock.blockCount) free.push(rangeText(position, fs.superblock.blockCount - 1));
 	t.deepEqual(joinRanges(free), joinRanges(await freeRanges(image, fs.superblock.blocksPerCluster)));
 });
