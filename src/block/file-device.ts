@@ -20,6 +20,8 @@ const BLKGETSIZE64 = 0x80081272;
 const WRITE_BYTES_MAX = 1 << 16;
 /** So much between two flushes is little, and the next flush is expected soon. */
 const LITTLE_BYTES = 1 << 20;
+/** The disk begins with so many writes while the next ones are coming in. */
+const WRITES_STARTED_TOGETHER = 8;
 const ZEROS = Buffer.alloc(1 << 16);
 
 /** A regular file or a block device node, through the page cache of the host. */
@@ -28,7 +30,7 @@ export class FileDevice implements WritableBlockDevice {
 	readonly sizeBytes: number;
 	readonly fd: number;
 	#bytesSinceFlush = 0;
-	#hasMoreToStart = false;
+	#writesToStart = 0;
 
 	private constructor(path: string, fd: number, sizeBytes: number) {
 		this.path = path;
@@ -74,12 +76,13 @@ export class FileDevice implements WritableBlockDevice {
 	write(byteOffset: number, from: Uint8Array): void {
 		this.#checkRange(byteOffset, from.length);
 		this.#bytesSinceFlush += from.length;
-		this.#hasMoreToStart = true;
 		for (let done = 0; done < from.length; ) {
 			done += this.#attempt('write', byteOffset, () =>
 				writeSync(this.fd, from, done, Math.min(from.length - done, WRITE_BYTES_MAX), byteOffset + done),
 			);
 		}
+		this.#writesToStart++;
+		if (this.#writesToStart === WRITES_STARTED_TOGETHER) this.prepareFlush();
 	}
 
 	zero(byteOffset: number, lengthBytes: number, free: boolean): void {
@@ -104,14 +107,14 @@ export class FileDevice implements WritableBlockDevice {
 	 * write it to the disk, so that the next flush waits for less.
 	 */
 	prepareFlush(): void {
-		if (!this.#hasMoreToStart || this.#bytesSinceFlush > LITTLE_BYTES) return;
-		this.#hasMoreToStart = false;
+		if (this.#writesToStart === 0 || this.#bytesSinceFlush > LITTLE_BYTES) return;
+		this.#writesToStart = 0;
 		startWriteback(this.fd);
 	}
 
 	flush(): void {
 		this.#bytesSinceFlush = 0;
-		this.#hasMoreToStart = false;
+		this.#writesToStart = 0;
 		this.#attempt('flush', 0, () => fdatasyncSync(this.fd));
 	}
 

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import anyTest, { type ExecutionContext } from 'ava';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -53,6 +54,36 @@ test('preparing a flush changes nothing that is read, and the flush goes through
 	const found = readFileSync(join(directory, 'image'));
 	t.true(found.equals(Buffer.concat([Buffer.alloc(131072, 1), bytes, Buffer.alloc((1 << 20) - 196608, 1)])));
 	device.close();
+});
+
+deviceTest('the disk begins with every eight small writes, and with fewer where a flush is prepared', async (t) => {
+	const image = join(memoryDirectory(t), 'image');
+	writeFileSync(image, Buffer.alloc(1 << 22));
+	const path = loopDevice(t, image);
+	const device = FileDevice.open(path, 'write');
+	t.teardown(() => device.close());
+	/** From Linux's Documentation/block/stat.rst: the seventh number. By itself the kernel begins after many seconds. */
+	const begun = () =>
+		Number(
+			readFileSync(`/sys/block/${basename(path)}/stat`, 'utf8')
+				.trim()
+				.split(/\s+/)[6],
+		) / 8;
+	const start = begun();
+	const expectBegun = async (pages: number) => {
+		for (let i = 0; i < 200 && begun() < start + pages; i++) await setTimeout(10);
+		await setTimeout(100);
+		t.is(begun() - start, pages);
+	};
+	const write = (count: number) => {
+		for (let i = 0; i < count; i++) device.write(8192 * i, Buffer.alloc(4096, 5));
+	};
+	write(7);
+	await expectBegun(0);
+	write(2);
+	await expectBegun(7);
+	device.prepareFlush();
+	await expectBegun(8);
 });
 
 deviceTest('what fails when a flush is prepared is told by the flush', async (t) => {
