@@ -167,7 +167,7 @@ export type VolumeAsItIs = Pick<
 /** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
 export function checkVolume(
 	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeStates'>,
-	{ directory, volumeSizeBytes, volumeStamp, volumeState }: VolumeAsItIs,
+	{ directory, volumeSizeBytes, volumeStamp, volumeState, lostBefore = 0 }: VolumeAsItIs,
 ): void {
 	if (catalog.copies.length === 0) return;
 	const has = `${directory} has ${catalog.copies.length} shadow copies of it`;
@@ -177,6 +177,8 @@ export function checkVolume(
 			`the volume has ${volumeSizeBytes} bytes, but had ${catalog.volumeSizeBytes}, and ${has}; ${WAY_ON}`,
 		);
 	}
+	// Copies that are lost cannot show a change, and a storage that took no note of their loss has none of the volume either.
+	if (catalog.copies.every(({ epoch }) => epoch < lostBefore)) return;
 	const change = changeSince(catalog, volumeStamp, volumeState);
 	if (change === undefined) return;
 	throw refused(

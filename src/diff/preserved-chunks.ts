@@ -86,7 +86,10 @@ export class PreservedChunks {
 	}
 }
 
+/** A Uint32Array has 2^32 words at most, a node four; node 0 is none. */
+const NODES_ADDRESSED_MAX = 2 ** 30 - 1;
+
 /** Room for a version of every chunk for every copy, within bounds; never less than twice what is expected. */
 function nodeCapacity(chunkCount: number, chunksExpected: number): number {
-	return Math.max(2 * chunksExpected, Math.min(NODES_MAX, COPIES_MAX * chunkCount));
+	return Math.min(NODES_ADDRESSED_MAX, Math.max(2 * chunksExpected, Math.min(NODES_MAX, COPIES_MAX * chunkCount)));
 }

@@ -47,7 +47,9 @@ const cSyncFileRange = bind<[number, number, number, number]>(
 const cPosixFadvise = bind<[number, number, number, number]>(
 	'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
 );
-const cMemmove = bind<[Uint8Array, Uint8Array, number]>('intptr_t memmove(void *to, const void *from, size_t count)');
+const cMemmove = bind<[Uint8Array | Uint32Array, Uint8Array | Uint32Array, number]>(
+	'intptr_t memmove(void *to, const void *from, size_t count)',
+);
 const cMadvise = bind<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
 const cGetXattr = bind<[string, string, Uint8Array, number]>(
 	'intptr_t getxattr(const char *path, const char *name, void *value, size_t size)',
@@ -100,7 +102,7 @@ export function systemCall(number: number, a: number, b: number, c = 0, d = 0, e
 }
 
 /** Where a piece of memory is. It stays there as long as it is in use, if it is larger than 64 bytes. */
-export const addressOf = (memory: Uint8Array) => Number(cMemmove(memory, memory, 0)); // it returns where its argument is
+export const addressOf = (memory: Uint8Array | Uint32Array) => Number(cMemmove(memory, memory, 0)); // it returns where its argument is
 
 const POLLIN = 0x1;
 
@@ -234,11 +236,11 @@ export const MAPPED_ALONE_BYTES = 32 << 20;
  * fault for each of these only. A kernel that does not do so is as good, only slower. Pieces of less than
  * MAPPED_ALONE_BYTES are left alone.
  */
-export function adviseMemory(memory: Uint8Array, huge: boolean): void {
-	if (memory.length < MAPPED_ALONE_BYTES) return;
+export function adviseMemory(memory: Uint8Array | Uint32Array, huge: boolean): void {
+	if (memory.byteLength < MAPPED_ALONE_BYTES) return;
 	const address = addressOf(memory);
 	const start = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
-	const lengthBytes = Math.floor((address + memory.length - start) / PAGE_BYTES) * PAGE_BYTES;
+	const lengthBytes = Math.floor((address + memory.byteLength - start) / PAGE_BYTES) * PAGE_BYTES;
 	cMadvise(start, lengthBytes, MADV_DONTFORK);
 	if (huge) cMadvise(start, lengthBytes, MADV_HUGEPAGE);
 }

@@ -128,6 +128,14 @@ test('one life of a service keeps 8 TiB and 2^26 records: then no copy that goes
 	t.false(records.makeRoom(1, record, 2));
 });
 
+test('a storage of more than 2^27 chunks, whose index has more than 4 GiB, can be opened', (t) => {
+	const chunks = PreservedChunks.forSegments(LAYOUT, 1, [(2 ** 27 + 1) * LAYOUT.chunkSizeBytes]);
+	chunks.beginEpoch(PAGE_BYTES);
+	chunks.publish(2 ** 26 - 1, { epoch: 1, page: 2, isZero: false });
+	t.true(chunks.isPreserved(2 ** 26 - 1, 1));
+	t.false(chunks.isPreserved(2 ** 26 - 2, 1));
+});
+
 test('where the index is full, copies go by that name, also new ones; the volume goes on, and reopened it keeps copies', (t) => {
 	const rig = new Rig(t, { seed: 6, sizeBytes: 1_000_000 });
 	const overwrite = () => {

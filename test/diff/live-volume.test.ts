@@ -120,5 +120,9 @@ test('a volume of another size, or changed while the diff area was closed, is re
 	});
 	const reopened = DiffArea.open({ ...options, volumeStamp: 'yesterday' });
 	t.is(reopened.copies.length, 1);
-	reopened.close(null);
+	reopened.close('yesterday');
+	const changed = DiffArea.open({ ...options, volumeStamp: 'today', lostBefore: 2 });
+	t.deepEqual(changed.copies, [], 'where all of its copies are lost, a change harms none');
+	t.like(changed.takeEvents(), [{ kind: 'copies-lost' }]);
+	changed.close(null);
 });
