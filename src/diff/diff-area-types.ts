@@ -15,6 +15,8 @@ export interface DiffAreaOptions {
 	readonly maximumCopies?: number;
 	/** 32 hexadecimal digits, for a new diff area. */
 	readonly newVolumeId: string;
+	/** Of a new diff area: a power of two from 4096 to 65536. Default: by the size of the volume. */
+	readonly newChunkSizeBytes?: number;
 	/** How a volume looks that was not closed in order (see the catalog's volumeStates). Default: that is not looked at. */
 	readonly volumeState?: string;
 	/** The id that the volume's storage must have, where the volume says that it has copies. Default: any, or none. */

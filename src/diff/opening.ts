@@ -106,7 +106,7 @@ function newCatalog(options: DiffAreaOptions): CatalogBody {
 	return {
 		volumeId: options.newVolumeId,
 		volumeSizeBytes: options.volumeSizeBytes,
-		chunkSizeBytes: chunkSizeFor(options.volumeSizeBytes),
+		chunkSizeBytes: options.newChunkSizeBytes ?? chunkSizeFor(options.volumeSizeBytes),
 		maximumBytes: Math.floor(options.volumeSizeBytes / DEFAULT_MAXIMUM_DIVISOR),
 		nextEpoch: 1,
 		copies: [],
@@ -116,10 +116,16 @@ function newCatalog(options: DiffAreaOptions): CatalogBody {
 	};
 }
 
-/** A larger volume gets larger chunks, so that its chunk index stays small. */
+/**
+ * Small chunks keep less of what did not change, and a first overwrite waits for less. A larger volume gets larger ones,
+ * so that its chunk index stays small.
+ */
 function chunkSizeFor(volumeSizeBytes: number): number {
-	const tebibytes = volumeSizeBytes / 2 ** 40;
-	return tebibytes <= 1 ? 16384 : tebibytes <= 4 ? 32768 : 65536;
+	const gibibytes = volumeSizeBytes / 2 ** 30;
+	if (gibibytes <= 32) return 4096;
+	if (gibibytes <= 256) return 8192;
+	if (gibibytes <= 1024) return 16384;
+	return gibibytes <= 4096 ? 32768 : 65536;
 }
 
 /** A segment that cannot be read. */

@@ -12,7 +12,7 @@ import { ChunkRange } from './chunk-range.ts';
 import type { DiffAreaReader } from './diff-area-reader.ts';
 
 /** Chunks that are looked up together, for a part of a read. */
-const PART_CHUNKS = 128;
+const PART_CHUNKS = 256;
 
 export class ShadowView implements BlockDevice {
 	readonly sizeBytes: number;

@@ -6,6 +6,7 @@ import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import { ShadowView } from '../../src/diff/shadow-view.ts';
 import type { NoonmarkError } from '../../src/errors.ts';
+import { chunkSizeFrom } from '../torture/workload.ts';
 import { Rig } from './rig.ts';
 
 /** Reads of all sizes in every copy; what was wrong, and how many said so instead. */
@@ -37,7 +38,7 @@ function readAll(rig: Rig): { wrong: string[]; refusedCount: number } {
 
 for (const seed of [1, 2, 3]) {
 	test(`flipped bits are told, also after a restart; the rest is exact (seed ${seed})`, (t) => {
-		const rig = new Rig(t, { seed, sizeBytes: 900_000 });
+		const rig = new Rig(t, { seed, sizeBytes: 900_000, chunkSizeBytes: chunkSizeFrom(seed) });
 		for (let i = 0; i < 3; i++) {
 			rig.create();
 			for (let j = 0; j < 5; j++) {

@@ -4,11 +4,12 @@ import test from 'ava';
 import { DiffArea } from '../../src/diff/diff-area.ts';
 import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import { ShadowView } from '../../src/diff/shadow-view.ts';
+import { chunkSizeFrom } from '../torture/workload.ts';
 import { Rig } from './rig.ts';
 
 for (const seed of [1, 2, 3, 4]) {
 	test(`random writes, discards, creations, deletions, restarts and crashes: every copy stays as it was (seed ${seed})`, (t) => {
-		const rig = new Rig(t, { seed, sizeBytes: 1_000_000 + 512 * seed });
+		const rig = new Rig(t, { seed, sizeBytes: 1_000_000 + 512 * seed, chunkSizeBytes: chunkSizeFrom(seed) });
 		for (let round = 0; round < 12; round++) {
 			for (let i = 0; i < 60; i++) rig.randomStep();
 			t.deepEqual(rig.differences(), []);

@@ -12,8 +12,10 @@ import {
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
+import { DiffArea } from '../../src/diff/diff-area.ts';
 import { encodeRecordHead } from '../../src/diff/segment.ts';
 import { readStoredCopies } from '../../src/diff/stored-copies.ts';
+import { temporaryDirectory } from '../helpers/temp.ts';
 import { interpose } from '../torture/file-calls.ts';
 import { Rig } from './rig.ts';
 
@@ -250,6 +252,37 @@ test('a catalog of an earlier version of the program is read, and fields that a 
 	rig.open();
 	goOn(t, rig);
 	t.deepEqual(rig.events, []);
+});
+
+test('a new diff area divides its volume by its size, and keeps that', (t) => {
+	const gib = 2 ** 30;
+	const directory = join(temporaryDirectory(t), 'storage');
+	const chunkSizeOf = (volumeSizeBytes: number) => {
+		const newVolumeId = '00112233445566778899aabbccddeeff';
+		const diffArea = DiffArea.open({ directory, volumeSizeBytes, volumeStamp: 'today', newVolumeId });
+		diffArea.close('today');
+		return diffArea.share.chunkSizeBytes;
+	};
+	const sizes = [
+		1,
+		32 * gib,
+		32 * gib + 1,
+		256 * gib,
+		256 * gib + 1,
+		1024 * gib,
+		1024 * gib + 1,
+		4096 * gib,
+		4096 * gib + 1,
+	];
+	const expected = [4096, 4096, 8192, 8192, 16384, 16384, 32768, 32768, 65536];
+	t.deepEqual(sizes.map(chunkSizeOf), expected, 'without copies a volume may get another size');
+	const rig = new Rig(t, { seed: 34, sizeBytes: SIZE_BYTES, chunkSizeBytes: 8192 });
+	rig.create();
+	rig.write(0, rig.random.bytes(100_000));
+	rig.options = { ...rig.options, chunkSizeBytes: 4096 };
+	rig.restart();
+	t.is(rig.diffArea.share.chunkSizeBytes, 8192);
+	t.deepEqual(rig.differences(), []);
 });
 
 test('a catalog of a later format version is refused by that name', (t) => {

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { exclusiveBytes } from '../../src/diff/exclusive-bytes.ts';
 import { PAGE_BYTES } from '../../src/diff/segment.ts';
+import { chunkSizeFrom } from '../torture/workload.ts';
 import { Rig } from './rig.ts';
 
 const CHUNK_BYTES = 16384;
@@ -21,7 +22,7 @@ function deleteAndReclaim(rig: Rig, epoch: number): number {
 
 for (const seed of [1, 2, 3]) {
 	test(`deleting any copy gives back what it said, and what it said is all that nobody reads (seed ${seed})`, (t) => {
-		const rig = new Rig(t, { seed, sizeBytes: 40 * CHUNK_BYTES });
+		const rig = new Rig(t, { seed, sizeBytes: 40 * CHUNK_BYTES, chunkSizeBytes: chunkSizeFrom(seed) });
 		for (let round = 0; round < 40; round++) {
 			for (let i = 0; i < 4; i++) {
 				rig.create();

@@ -14,6 +14,8 @@ import { scratchDirectory } from '../torture/scratch.ts';
 export interface RigOptions {
 	readonly seed: number;
 	readonly sizeBytes: number;
+	/** Default: 16384. */
+	readonly chunkSizeBytes?: number;
 	/** Where the diff area is. Default: beside the image. */
 	readonly storage?: string;
 	/** Default: unbounded; undefined: what was kept. */
@@ -67,6 +69,7 @@ export class Rig {
 			...(this.options.policy && { policy: this.options.policy }),
 			...(this.options.maximumCopies && { maximumCopies: this.options.maximumCopies }),
 			newVolumeId: '00112233445566778899aabbccddeeff',
+			newChunkSizeBytes: this.options.chunkSizeBytes ?? 16384,
 			...(this.options.lostBefore && { lostBefore: this.options.lostBefore }),
 			...(this.options.onUnrecordedLoss && { onUnrecordedLoss: this.options.onUnrecordedLoss }),
 		});

@@ -4,6 +4,7 @@ import type { BlockDevice } from '../../src/block/device.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { DiffAreaReader } from '../../src/diff/diff-area-reader.ts';
 import { ShadowView } from '../../src/diff/shadow-view.ts';
+import { chunkSizeFrom } from '../torture/workload.ts';
 import { Rig } from './rig.ts';
 
 const CHUNK_BYTES = 16384;
@@ -55,7 +56,7 @@ function wrongReads(rig: Rig, volume: BlockDevice, epoch: number, reads: number)
 
 for (const seed of [1, 2, 3, 4]) {
 	test(`every copy reads what it had, at any place and length (seed ${seed})`, (t) => {
-		const rig = new Rig(t, { seed, sizeBytes: VOLUME_BYTES });
+		const rig = new Rig(t, { seed, sizeBytes: VOLUME_BYTES, chunkSizeBytes: chunkSizeFrom(seed) });
 		for (let i = 0; i < 5; i++) {
 			rig.create();
 			overwriteSome(rig);
@@ -68,7 +69,7 @@ for (const seed of [1, 2, 3, 4]) {
 	});
 
 	test(`what is overwritten while it is read is read from the diff area (seed ${seed})`, (t) => {
-		const rig = new Rig(t, { seed, sizeBytes: VOLUME_BYTES });
+		const rig = new Rig(t, { seed, sizeBytes: VOLUME_BYTES, chunkSizeBytes: chunkSizeFrom(seed) });
 		rig.create();
 		rig.create();
 		const file = FileDevice.open(rig.image, 'read');

@@ -16,7 +16,7 @@ import type { KernelRecording } from './kernel-recording.ts';
 import { findOwed } from './owed-learner.ts';
 import { scratchDirectory } from './scratch.ts';
 import { type Note, VolumeModel } from './volume-model.ts';
-import { firstContent, imageIn, Workload, type WorkloadOptions } from './workload.ts';
+import { chunkSizeFrom, firstContent, imageIn, Workload, type WorkloadOptions } from './workload.ts';
 
 const STEPS = 60;
 const DELAY_MS = 150;
@@ -53,6 +53,7 @@ export function tryFaults(options: FaultOptions): FaultResult {
 	const workload: FaultyWorkload = {
 		seed,
 		sizeBytes,
+		chunkSizeBytes: chunkSizeFrom(seed),
 		maximumBytes: seed % 2 === 0 ? null : Math.floor(1.4 * sizeBytes),
 		recording,
 		policy: seed % 3 === 0 ? 'protect-shadows' : 'protect-volume',

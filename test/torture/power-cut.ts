@@ -22,7 +22,15 @@ import { filesBelow, Recorder } from './recorder.ts';
 import { scratchDirectory } from './scratch.ts';
 import { SimulatedDisk, type StateAfterCut } from './simulated-disk.ts';
 import { type ExpectedCopy, VolumeModel } from './volume-model.ts';
-import { firstContent, imageIn, openDiffArea, stamped, Workload, type WorkloadOptions } from './workload.ts';
+import {
+	chunkSizeFrom,
+	firstContent,
+	imageIn,
+	openDiffArea,
+	stamped,
+	Workload,
+	type WorkloadOptions,
+} from './workload.ts';
 
 const STEPS = 60;
 const GENERATIONS = 3;
@@ -76,6 +84,7 @@ export function cutPower(options: PowerCutOptions): PowerCutResult {
 			const workload: WorkloadOptions = {
 				seed: seed * GENERATIONS + generation,
 				sizeBytes,
+				chunkSizeBytes: chunkSizeFrom(seed),
 				maximumBytes: seed % 2 === 0 ? null : Math.floor(1.5 * sizeBytes),
 				policy: 'protect-volume',
 				fileSystem,

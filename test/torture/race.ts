@@ -14,7 +14,7 @@ import { type CopyLabel, OwedLearner } from './owed-learner.ts';
 import type { ReaderResult, ReaderSetup } from './race-reader.ts';
 import { ANYTHING, delayer, FREE, fillSector, LEAVING, RaceTable, READABLE, SECTOR_BYTES } from './race-table.ts';
 import { scratchDirectory } from './scratch.ts';
-import { imageIn, openDiffArea } from './workload.ts';
+import { chunkSizeFrom, imageIn, openDiffArea } from './workload.ts';
 
 const SECTOR_COUNT = 3000;
 const READERS = 2;
@@ -106,8 +106,12 @@ class LiveSide {
 		writeFileSync(this.#image, Buffer.alloc(SECTOR_COUNT * SECTOR_BYTES));
 		this.#random = new Random(seed);
 		this.#volume = FileDevice.open(this.#image, 'write');
-		const size = { sizeBytes: SECTOR_COUNT * SECTOR_BYTES, maximumBytes: 12 << 20, policy: 'protect-volume' } as const;
-		this.#diffArea = openDiffArea(directory, 'unchanged', size);
+		this.#diffArea = openDiffArea(directory, 'unchanged', {
+			sizeBytes: SECTOR_COUNT * SECTOR_BYTES,
+			chunkSizeBytes: chunkSizeFrom(seed),
+			maximumBytes: 12 << 20,
+			policy: 'protect-volume',
+		});
 		this.#live = new LiveVolume(this.#volume, this.#diffArea, () => performance.now());
 		this.#owed = new OwedLearner(this.#diffArea, this.#volume, this.#live, (owed, view) => this.#findOwed(owed, view));
 		interpose(directory, delayer(this.#random));

@@ -23,6 +23,7 @@ const PLAYED_MAX = 24;
 export interface WorkloadOptions {
 	readonly seed: number;
 	readonly sizeBytes: number;
+	readonly chunkSizeBytes: number;
 	/** null: 64 MiB, which no workload fills. */
 	readonly maximumBytes: number | null;
 	readonly policy: StoragePolicy;
@@ -44,6 +45,9 @@ export interface Notebook {
 	/** Told of everything that the diff area tells. */
 	event(event: DiffAreaEvent): void;
 }
+
+/** That of a small volume, or that of a large one. */
+export const chunkSizeFrom = (seed: number) => ((seed >> 1) % 2 === 0 ? 4096 : 16384);
 
 /** Bytes of which each eight tell where they belong and which write they come from. */
 export function stamped(at: number, lengthBytes: number, sequence: number): Buffer {
@@ -75,6 +79,7 @@ export const openDiffArea = (
 		maximumBytes: options.maximumBytes ?? 64 << 20,
 		policy: options.policy,
 		newVolumeId: '00112233445566778899aabbccddeeff',
+		newChunkSizeBytes: options.chunkSizeBytes,
 		...more,
 	});
 
