@@ -31,7 +31,7 @@ export class JournalOverlay implements BlockDevice {
 			const logged = this.#blocks.get(block);
 			if (!logged) continue;
 			const start = Math.max(block * size, byteOffset);
-			const stop = Math.min((block + 1) * size, end);
+			const stop = (block + 1) * size;
 			this.#readPlain(plainStart, start, byteOffset, into);
 			this.#readLogged(logged, start - block * size, into.subarray(start - byteOffset, stop - byteOffset));
 			plainStart = stop;
@@ -54,7 +54,7 @@ export class JournalOverlay implements BlockDevice {
 	#readLogged(logged: LoggedBlock, byteInBlock: number, into: Uint8Array): void {
 		this.#journalDevice.read(logged.byteOffset + byteInBlock, into);
 		if (!logged.isEscaped) return;
-		for (let i = byteInBlock; i < MAGIC.length && i - byteInBlock < into.length; i++) into[i - byteInBlock] = MAGIC[i]!;
+		for (let i = byteInBlock; i < MAGIC.length; i++) into[i - byteInBlock] = MAGIC[i]!;
 	}
 }
 

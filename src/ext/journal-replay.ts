@@ -98,11 +98,10 @@ function scan(journal: JournalFile): number {
 		const block = cursor.takeBlock(sequence);
 		if (block?.type === DESCRIPTOR_BLOCK) {
 			if (!isTailRight(superblock, block.bytes)) isDamaged = true;
-			const needsSum = superblock.hasChecksumV1 && end === undefined;
-			if (needsSum) sum = crc32Be(sum, block.bytes);
+			if (superblock.hasChecksumV1) sum = crc32Be(sum, block.bytes);
 			for (const _ of decodeTags(superblock, block.bytes)) {
 				const logged = cursor.take();
-				if (needsSum) sum = crc32Be(sum, journal.read(logged));
+				if (superblock.hasChecksumV1) sum = crc32Be(sum, journal.read(logged));
 			}
 		} else if (block?.type === REVOKE_BLOCK) {
 			if (!isTailRight(superblock, block.bytes)) isDamaged = true;
@@ -116,15 +115,14 @@ function scan(journal: JournalFile): number {
 			}
 			if (superblock.hasChecksumV1 && end !== undefined) throw corruptCommit(end);
 			const isSound = superblock.hasChecksumV1 ? isSumRight(commit, sum) : isCommitRight(superblock, block.bytes);
-			if (isSound) {
-				lastCommitTime = commitTime;
-				sum = 0xffffffff;
-			} else {
+			if (!isSound) {
 				if (isStale) return end ?? sequence;
 				if (!superblock.hasAsyncCommit) throw corruptCommit(sequence);
 				// Written along with its transaction, not after it: the last one may be torn, and then does not count.
-				end ??= sequence;
+				end = sequence;
 			}
+			lastCommitTime = commitTime;
+			sum = 0xffffffff;
 			sequence = following(sequence);
 		} else {
 			return end ?? sequence;

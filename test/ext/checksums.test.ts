@@ -7,7 +7,7 @@ import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { descriptorPlace } from '../../src/ext/group-descriptors.ts';
 import { type Inode, readInodeRecord } from '../../src/ext/inode.ts';
-import { groupDescriptorLayout, inodeLayout } from '../../src/ext/layout.ts';
+import { DIRECTORY_TAIL_BYTES, groupDescriptorLayout, inodeLayout } from '../../src/ext/layout.ts';
 import { usedRanges } from '../../src/ext/used-map.ts';
 import { blockEntries, inInodeEntries } from '../../src/ext/xattr.ts';
 import { editImage } from '../helpers/ext-edit.ts';
@@ -68,6 +68,12 @@ const HARMS: Readonly<Record<string, Harm>> = {
 		use: (fs, path) => listDirectory(fs, inodeAt(fs, path)),
 		program: 'ls "$1"',
 	},
+	'tail of a directory block': {
+		path: 'times',
+		at: (fs, inode) => firstBlockAt(fs, inode) + fs.superblock.blockSizeBytes - DIRECTORY_TAIL_BYTES + 7,
+		use: (fs, path) => listDirectory(fs, inodeAt(fs, path)),
+		program: 'ls "$1"',
+	},
 	'index of a directory': {
 		path: 'directories/many',
 		at: (fs, inode) => firstBlockAt(fs, inode) + INDEX_ENTRIES_AT + 8,
@@ -101,6 +107,32 @@ it('a wrong bit in what belongs to a file', async (t) => {
 			t.not(code, 0, `the kernel refuses it, too: ${what}`);
 		}
 		t.is((await runOk('cat', [join(mountPoint, 'links/first')])).toString(), 'linked');
+	});
+});
+
+it('a block that is right for another inode', async (t) => {
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 16, ['-t', 'ext4', '-b', '1024']);
+	const script = `cd "$1"; mkdir a b; touch a/in-a b/in-b
+		for i in $(seq 0 2 20); do for file in one two; do dd if=/dev/zero of=$file bs=1k seek=$i count=1 conv=notrunc; done; done`;
+	await withKernelMount(image, 'noatime', (mountPoint) => shell(script, [mountPoint]));
+	const before = open(t, image);
+	const wordAt = (path: string, word: number) => inodeAt(before, path).record.readUInt32LE(0x28 + 4 * word);
+	// The start of the only extent, and the child of the only entry of an index.
+	const input = `sif b block[5] ${wordAt('a', 5)}\nsif two block[4] ${wordAt('one', 4)}\n`;
+	await runOk('debugfs', ['-w', '-f', '-', image], { input });
+	const fs = open(t, image);
+	t.deepEqual(
+		listDirectory(fs, inodeAt(fs, 'a')).map(([name]) => name),
+		['.', '..', 'in-a'],
+	);
+	t.throws(() => listDirectory(fs, inodeAt(fs, 'b')), { code: 'checksum' });
+	t.is(contentOf(fs, inodeAt(fs, 'one')).length, 21 * 1024);
+	t.throws(() => contentOf(fs, inodeAt(fs, 'two')), { code: 'checksum' });
+	await withKernelMount(image, 'ro', async (mountPoint) => {
+		// It checks a block that is cached only once, whoever asks for it.
+		for (const program of ['ls "$1/b"', 'cat "$1/two"'])
+			await t.throwsAsync(shell(program, [mountPoint]), undefined, program);
+		await shell('ls "$1/a"; cat "$1/one"', [mountPoint]);
 	});
 });
 

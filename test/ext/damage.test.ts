@@ -294,6 +294,14 @@ it(
 	list(SIZES),
 );
 it(
+	'a NUL in a name',
+	isContained,
+	SIZES,
+	'directory-name',
+	harmEntry(24, (b, at) => b.writeUInt8(0, at + 8)),
+	list(SIZES),
+);
+it(
 	'a name without bytes',
 	isContained,
 	SIZES,
@@ -497,6 +505,7 @@ const ODD_INDEXES: Readonly<Record<string, readonly [at: number, value: number]>
 	'flags that nobody knows': [0x1f, 1],
 	'room for more entries than fit': [0x20, 0xff],
 	'no entries': [0x22, 0],
+	'a block that the directory does not have': [0x25, 0x7f],
 };
 
 for (const [what, [at, value]] of Object.entries(ODD_INDEXES)) {

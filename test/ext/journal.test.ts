@@ -8,6 +8,7 @@ import { ExtFileSystem, readSuperblock } from '../../src/ext/filesystem.ts';
 import { type JournalState, journalState } from '../../src/ext/journal.ts';
 import { blockHeaderLayout, revokeHeaderLayout, TAG_SAME_UUID } from '../../src/ext/journal-layout.ts';
 import { groupDescriptorLayout, superblockLayout } from '../../src/ext/layout.ts';
+import { editImage } from '../helpers/ext-edit.ts';
 import { uncleanWithExternalJournal } from '../helpers/external-journal.ts';
 import { journalBlocksOf, type Log, writeJournal } from '../helpers/journal-writer.ts';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -112,14 +113,21 @@ it('a superblock and descriptors that are in the log are those that count', asyn
 	t.deepEqual(shown, await withKernelMount(image, 'noatime', statfsOfDirectory));
 });
 
-it('a journal on another device is replayed where it is given, and refused by name where it is not', async (t) => {
-	const { image, journal, tree } = await uncleanWithExternalJournal(t);
-	const [device, journalDevice] = [openDevice(t, image), openDevice(t, journal)];
-	t.deepEqual(treeOfFileSystem(ExtFileSystem.open(device, { journalDevice })), tree);
-	t.throws(() => ExtFileSystem.open(device), { code: 'external-journal' });
-	t.throws(() => ExtFileSystem.open(device, { journalDevice: device }), { code: 'external-journal' });
-	t.is(journalState(device, readSuperblock(device)).kind, 'unsupported');
-});
+for (const blockSizeBytes of [1024, 4096]) {
+	it(`a journal on another device, blocks of ${blockSizeBytes}: replayed where it is given, else refused by name`, async (t) => {
+		const { image, journal, tree } = await uncleanWithExternalJournal(t, blockSizeBytes);
+		const [device, journalDevice] = [openDevice(t, image), openDevice(t, journal)];
+		t.deepEqual(treeOfFileSystem(ExtFileSystem.open(device, { journalDevice })), tree);
+		t.throws(() => ExtFileSystem.open(device), { code: 'external-journal' });
+		t.throws(() => ExtFileSystem.open(device, { journalDevice: device }), { code: 'external-journal' });
+		t.is(journalState(device, readSuperblock(device)).kind, 'unsupported');
+
+		editImage(journal, (editor) => editor.setSuperblock({ logBlockSize: 3 }));
+		t.throws(() => ExtFileSystem.open(device, { journalDevice }), { message: /blocks of 2\^13/ });
+		editImage(journal, (editor) => editor.setSuperblock({ uuid: Buffer.alloc(16, 7) }));
+		t.throws(() => ExtFileSystem.open(device, { journalDevice }), { message: /is the journal 0707/ });
+	});
+}
 
 it('without replay a volume is shown as it lies on the disk, as the kernel does with noload', async (t) => {
 	const directory = temporaryDirectory(t);

@@ -6,17 +6,18 @@ import { type TeardownContext, temporaryDirectory } from './temp.ts';
 import { treeOfDirectory } from './tree.ts';
 
 /** A volume that was not cleanly unmounted, its journal in a file of its own, and the tree that the kernel showed. */
-export async function uncleanWithExternalJournal(t: TeardownContext) {
+export async function uncleanWithExternalJournal(t: TeardownContext, blockSizeBytes = 1024) {
+	const blocks = ['-b', String(blockSizeBytes)];
 	const directory = temporaryDirectory(t);
 	const [mounted, mountedJournal] = [join(directory, 'mounted'), join(directory, 'mounted-journal')];
 	for (const [path, mib] of [[mounted, 16] as const, [mountedJournal, 8] as const]) {
 		writeFileSync(path, '');
 		truncateSync(path, mib << 20);
 	}
-	await runOk('mke2fs', ['-q', '-F', '-O', 'journal_dev', '-b', '1024', mountedJournal]);
+	await runOk('mke2fs', ['-q', '-F', '-O', 'journal_dev', ...blocks, mountedJournal]);
 	const loop = (await runOk('losetup', ['--find', '--show', mountedJournal])).toString().trim();
 	t.teardown(() => run('losetup', ['--detach', loop]));
-	await runOk('mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '1024', '-J', `device=${loop}`, mounted]);
+	await runOk('mke2fs', ['-q', '-F', '-t', 'ext4', ...blocks, '-J', `device=${loop}`, mounted]);
 
 	const [image, journal] = [join(directory, 'image'), join(directory, 'journal')];
 	const tree = await withKernelMount(mounted, `noatime,journal_path=${loop}`, async (mountPoint) => {

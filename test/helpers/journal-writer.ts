@@ -182,7 +182,8 @@ class JournalWriter {
 
 	#writeCommit(transaction: Transaction, sequence: number, index: number): void {
 		const block = this.#emptyBlock(layout.COMMIT_BLOCK, sequence);
-		layout.commitLayout.encode({ timeLow: transaction.timeSec }, block);
+		const { timeSec } = transaction;
+		layout.commitLayout.encode({ timeLow: timeSec % 2 ** 32, timeHigh: Math.floor(timeSec / 2 ** 32) }, block);
 		if (this.#format.checksum === 'v1') {
 			layout.commitLayout.encode({ checksumType: 1, checksumSize: 4, checksum: this.#sum }, block);
 		} else if (this.#hasTails) {
