@@ -52,6 +52,11 @@ export class Request {
 		return header.uid.read(this.#bytes, header.uid.at);
 	}
 
+	/** The thread that asks; 0 where that is one of the kernel's, or in no namespace of the mount. */
+	get pid(): number {
+		return header.pid.read(this.#bytes, header.pid.at);
+	}
+
 	/** A field of the structure that follows the header. */
 	get<T>(field: Field<T>): T {
 		return field.read(this.#bytes, inHeader.sizeBytes + field.at);

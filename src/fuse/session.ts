@@ -80,9 +80,9 @@ export function runSession(options: SessionOptions): 'unmounted' | 'stopped' {
 	const isAnotherThere = () => options.turns !== undefined && requests.wait(0) > 0;
 	const [waiting, standingBack] = [new PollSet([...wakeFds, fd]), new PollSet(wakeFds)];
 	for (;;) {
-		const received = answering.request.receive(fd);
+		const received = turns.isOthersTurn ? -EAGAIN : answering.request.receive(fd);
 		if (received > 0) {
-			if (!answering.isForget) turns.taken(isAnotherThere);
+			if (!answering.isForget) turns.taken(answering.request.pid, isAnotherThere);
 			answering.answer(received);
 			if (!answering.isGathering && options.betweenRequests() === 'stop') return 'stopped';
 		} else if (received === -ENODEV) {
@@ -154,6 +154,7 @@ class Answering {
 		}
 		this.sendGathered();
 		const result = this.#handle();
+		this.#options.turns?.answered();
 		if (result !== NO_REPLY && !this.#send(result) && result !== -EIO) this.#send(-EIO);
 	}
 
