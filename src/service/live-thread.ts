@@ -13,7 +13,8 @@ import { LiveFile } from '../fuse/live-file.ts';
 import { runSession } from '../fuse/session.ts';
 import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
 import { OrderTaker } from './mailbox.ts';
-import type { CopyInDiffArea, LiveOrder, LiveThreadNews, LiveThreadSetup, StorageUse } from './messages.ts';
+import type { LiveOrder, LiveThreadNews, LiveThreadSetup } from './messages.ts';
+import { OrderHandler } from './order-handler.ts';
 import { WatchedVolume } from './superblock-watch.ts';
 import { volumeAsItIs } from './volume-as-it-is.ts';
 import { ImageMark, markFor } from './volume-mark.ts';
@@ -52,111 +53,69 @@ function open() {
 	};
 }
 
+type OpenedVolume = ReturnType<typeof open>;
+
 /** Serves the mount until it is unmounted, then closes everything in order. */
-function serve({ volume, stamp, diffArea, mark, keepMark, live }: ReturnType<typeof open>, fuseFd: number): void {
+function serve(opened: OpenedVolume, fuseFd: number): void {
+	const { diffArea, live, volume } = opened;
 	becomeIoFlusher();
-	/** Until then the session takes no request; in the past once a hold has ended by itself, 0 where there is none. */
-	let heldUntilMs = 0;
-	let reclaimAtMs = 0;
-	let isStopped = false;
-
-	const carryOut = (order: LiveOrder): unknown => {
-		log('order %s', order.kind);
-		switch (order.kind) {
-			case 'prepareCommit':
-				live.flush();
-				mark.set({ volumeId: diffArea.share.volumeId, lostBefore: diffArea.unrecordedLossBefore });
-				return diffArea.prepareCommit();
-			case 'hold':
-				live.drain();
-				heldUntilMs = performance.now() + order.timeoutMs;
-				return undefined;
-			case 'commit':
-				live.drain();
-				diffArea.commit(order.label);
-				return undefined;
-			case 'release': {
-				const unbroken = performance.now() <= heldUntilMs;
-				heldUntilMs = 0;
-				return unbroken;
-			}
-			case 'finishCommit':
-				live.flush();
-				return diffArea.finishCommit();
-			case 'abortCommit':
-				return diffArea.abortCommit();
-			case 'stop':
-				isStopped = true;
-				return undefined;
-			case 'learnOwed':
-				return diffArea.needed.learn(order.epochs, order.chunks);
-			case 'delete':
-				return diffArea.delete(order.epoch);
-			case 'resize':
-				return diffArea.resize(order.maximumBytes);
-			case 'segments':
-				return diffArea.segments;
-			case 'copies':
-				return diffArea.allCopies.map(
-					(copy, i): CopyInDiffArea => ({
-						...copy,
-						preservedBytes: diffArea.preservedBytes(copy.epoch),
-						segmentsBytes: i === 0 ? diffArea.oldestBytes : 0,
-					}),
-				);
-			case 'storage': {
-				const { usedBytes, allocatedBytes, maximumBytes } = diffArea;
-				const freeSpaceKnown = diffArea.needed.isExact;
-				return { usedBytes, allocatedBytes, maximumBytes, freeSpaceKnown } satisfies StorageUse;
-			}
-		}
-	};
-
+	const handler = new OrderHandler(opened);
+	const takeOrders = () => orders.takeAll((order) => handler.carryOut(order));
+	const reclaimIfDue = reclaiming(diffArea);
 	const betweenRequests = () => {
-		orders.takeAll(carryOut);
-		while (!isStopped && performance.now() < heldUntilMs) {
-			orders.wait(Math.ceil(heldUntilMs - performance.now()));
-			orders.takeAll(carryOut);
+		takeOrders();
+		while (!handler.isStopped && handler.heldMs > 0) {
+			orders.wait(handler.heldMs);
+			takeOrders();
 		}
-		if (isStopped) return 'stop';
+		if (handler.isStopped) return 'stop';
 		const events = diffArea.takeEvents();
 		if (events.length > 0) tell({ kind: 'events', events });
 		volume.prepareFlush();
-		const delaysMs = [drainIfDue(), reclaimIfDue()].filter((delayMs) => delayMs >= 0);
+		const delaysMs = [drainIfDue(live), reclaimIfDue()].filter((delayMs) => delayMs >= 0);
 		return delaysMs.length > 0 ? Math.min(...delaysMs) : -1;
 	};
-
-	/** A fifth of the time at most, so that requests do not wait for it. */
-	const reclaimIfDue = () => {
-		if (setup.readOnly || !diffArea.hasToReclaim) return -1;
-		const startMs = performance.now();
-		if (startMs >= reclaimAtMs) {
-			diffArea.reclaim();
-			reclaimAtMs = performance.now() + 4 * (performance.now() - startMs);
-		}
-		return Math.ceil(reclaimAtMs - performance.now());
-	};
-
-	/** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */
-	const drainIfDue = () => {
-		try {
-			return live.drainIfDue();
-		} catch (error) {
-			log('held writes: %s', messageOf(error));
-			return DRAIN_RETRY_MS;
-		}
-	};
-
-	const watched = new WatchedVolume(live, (states) => diffArea.noteVolumeStates(states));
-	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : watched;
-	const file = new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
 	runSession({
 		fd: fuseFd,
 		wakeFds: [orders.wakeFd],
-		handler: file,
+		handler: liveFileOf(opened),
 		betweenRequests,
 		log: (message, error) => log('%s: %s', message, messageOf(error)),
 	});
+	close(opened);
+}
+
+function liveFileOf({ live, diffArea }: OpenedVolume): LiveFile {
+	const watched = new WatchedVolume(live, (states) => diffArea.noteVolumeStates(states));
+	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : watched;
+	return new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
+}
+
+/** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */
+function drainIfDue(live: LiveVolume): number {
+	try {
+		return live.drainIfDue();
+	} catch (error) {
+		log('held writes: %s', messageOf(error));
+		return DRAIN_RETRY_MS;
+	}
+}
+
+/** Takes a fifth of the time at most, so that requests do not wait for it. */
+function reclaiming(diffArea: DiffArea): () => number {
+	let dueAtMs = 0;
+	return () => {
+		if (setup.readOnly || !diffArea.hasToReclaim) return -1;
+		const startMs = performance.now();
+		if (startMs >= dueAtMs) {
+			diffArea.reclaim();
+			dueAtMs = performance.now() + 4 * (performance.now() - startMs);
+		}
+		return Math.ceil(dueAtMs - performance.now());
+	};
+}
+
+function close({ live, keepMark, diffArea, stamp, volume }: OpenedVolume): void {
 	live.flush();
 	keepMark();
 	try {
