@@ -498,17 +498,18 @@ it(
 );
 
 /** By the place in the root of a directory's index: what is written there, which no index has. */
-const ODD_INDEXES: Readonly<Record<string, readonly [at: number, value: number]>> = {
-	'a hash function that is none': [0x1c, 77],
-	'a root of another length': [0x1d, 12],
-	'more levels than there can be': [0x1e, 3],
-	'flags that nobody knows': [0x1f, 1],
-	'room for more entries than fit': [0x20, 0xff],
-	'no entries': [0x22, 0],
-	'a block that the directory does not have': [0x25, 0x7f],
+const ODD_INDEXES: Readonly<Record<string, readonly [at: number, hex: string]>> = {
+	'a hash function that is none': [0x1c, '4d'],
+	'a root of another length': [0x1d, '0c'],
+	'more levels than there can be': [0x1e, '03'],
+	'flags that nobody knows': [0x1f, '01'],
+	'room for more entries than fit': [0x20, 'ff'],
+	'more entries than fit': [0x20, 'ffffffff'],
+	'no entries': [0x22, '00'],
+	'a block that the directory does not have': [0x25, '7f'],
 };
 
-for (const [what, [at, value]] of Object.entries(ODD_INDEXES)) {
+for (const [what, [at, hex]] of Object.entries(ODD_INDEXES)) {
 	it(`the index of a directory says ${what}: names are found without it`, async (t) => {
 		const image = new DamagedImage(Buffer.from(await soundImage(t)));
 		const sound = ExtFileSystem.open(image);
@@ -516,7 +517,7 @@ for (const [what, [at, value]] of Object.entries(ODD_INDEXES)) {
 		const names = listDirectory(sound, directory).map(([name]) => Buffer.from(name, 'latin1'));
 		t.true(names.length > 400);
 		const block = sound.files.runAt(directory, 0).block * sound.superblock.blockSizeBytes;
-		image.patch(block + at, 1, (bytes) => bytes.writeUInt8(value));
+		image.patch(block + at, hex.length / 2, (bytes) => bytes.write(hex, 'hex'));
 		const fs = ExtFileSystem.open(image);
 		for (const name of names) t.is(fs.lookup(directory, name), sound.lookup(directory, name));
 		t.is(fs.lookup(directory, Buffer.from('nothing')), undefined);

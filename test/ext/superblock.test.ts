@@ -63,6 +63,7 @@ const CHANGES: readonly (readonly [Change, ...string[]])[] = [
 	[{ reservedDescriptorBlocks: 257 }],
 	...[5, 6, 77].map((defaultHashVersion): [Change] => [{ defaultHashVersion }]),
 	...[6, 77].map((defaultHashVersion): [Change, ...string[]] => [{ defaultHashVersion }, '-O', '^dir_index']),
+	[{ incompat: 0x2c6 }],
 	[{ incompat: 0x2c3 }],
 	[{ incompat: 0x800002c2 }],
 	[{ roCompat: 0x80000000 }, '-O', '^metadata_csum,^uninit_bg'],

@@ -151,3 +151,56 @@ for i in range(int(sys.argv[2])):
 	t.deepEqual(refused, [false, true, true, true, true, true, false, true, false]);
 	t.deepEqual(attributesIn(image), expected);
 });
+
+/** What is changed of a block with one attribute `user.large` of 700 bytes: its header, the entry at 32, and the rest. */
+const BLOCKS: readonly ((block: Buffer) => unknown)[] = [
+	() => {},
+	(block) => block.writeUInt32LE(0, 0), // no magic number
+	(block) => block.writeUInt32LE(0, 4), // no references
+	(block) => block.writeUInt32LE(0, 8),
+	(block) => block.writeUInt32LE(2, 8),
+	(block) => block.writeUInt8(0, 32), // a name without bytes
+	(block) => block.writeUInt8(255, 32),
+	(block) => block.writeUInt8(99, 33), // a prefix that is none
+	(block) => block.writeUInt8(7, 33), // one that is hidden
+	(block) => block.writeUInt16LE(END, 34), // a value at the end of the entries
+	(block) => block.writeUInt16LE(END + 3, 34),
+	(block) => block.writeUInt16LE(END + 4, 34),
+	(block) => block.writeUInt16LE(1024 - 700 + 4, 34), // a value past the block
+	(block) => {
+		block.writeUInt16LE(3, 34); // a value without bytes can be anywhere in the block
+		block.writeUInt32LE(0, 40);
+	},
+	(block) => block.writeUInt32LE(1021, 40),
+	(block) => block.writeUInt32LE(0xffffffff, 40),
+	(block) => block.writeUInt8(0, 50), // a NUL in the name
+	(block) => block.fill(1, END), // no end of the entries
+];
+/** Behind the header, the entry and its name. */
+const END = 32 + 16 + 8;
+
+it('blocks of attributes that contradict themselves are refused where the kernel refuses them', async (t) => {
+	const mkfs = ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum'];
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, mkfs);
+	const script = `cd "$1"; for i in $(seq 0 "$2"); do touch $i; setfattr -n user.large -v "$(printf "%0700d" $i)" $i; done
+		for i in 120 124; do touch inode-$i; setfattr -n user.small -v $i inode-$i; done`;
+	await withKernelMount(image, 'noatime', (mountPoint) => shell(script, [mountPoint, `${BLOCKS.length - 1}`]));
+	await runOk('debugfs', ['-w', '-f', '-', image], {
+		input: [120, 124].map((end) => `sif inode-${end} extra_isize ${end}\n`).join(''),
+	});
+	const device = FileDevice.open(image, 'read');
+	t.teardown(() => device.close());
+	const fs = ExtFileSystem.open(device);
+	editImage(image, (editor) => {
+		for (const [i, change] of BLOCKS.entries())
+			editor.patch(inodeAt(fs, String(i)).xattrBlock * 1024, 1024, (block) => void change(block));
+		// Where there is room for a magic number, and no more.
+		for (const end of [120, 124]) {
+			const { byteOffset } = readInodeRecord(fs.blocks, fs.groups, inodeAt(fs, `inode-${end}`).number);
+			editor.patch(byteOffset + 128 + end, 128 - end, (bytes) => bytes.fill(0).writeUInt32LE(0xea020000));
+		}
+	});
+	const expected = await kernelAttributes(image);
+	t.true(Object.values(expected).filter((attributes) => attributes === 'error').length > 8);
+	t.deepEqual(attributesIn(image), expected);
+});
