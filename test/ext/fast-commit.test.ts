@@ -18,13 +18,15 @@ import { journalInVolume } from '../../src/ext/journal-place.ts';
 import { FLAG_INLINE_DATA } from '../../src/ext/layout.ts';
 import { usedRanges } from '../../src/ext/used-map.ts';
 import { editImage } from '../helpers/ext-edit.ts';
+import { writeFastCommit } from '../helpers/fast-commit-writer.ts';
 import { cutWithFastCommits } from '../helpers/fast-commits.ts';
 import { canMount, programs } from '../helpers/requires.ts';
-import { run, shell } from '../helpers/run.ts';
+import { run, runOk, shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import {
 	contentOf,
 	inodeAt,
+	listDirectory,
 	type TreeEntry,
 	treeDifferences,
 	treeOfDirectory,
@@ -161,6 +163,53 @@ it('after every sync what was synced is there, round and round a small place for
 	});
 	t.log(`fast commits at the cuts: ${[...counts].join(' ')}`);
 	t.deepEqual(found, expected);
+});
+
+it('a file whose number another one had has nothing of that one', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await makeImage(join(directory, 'image'), 32, [...mkfs(''), '-b', '1024']);
+	const cut = join(directory, 'cut');
+	const script = `
+import os, sys
+os.chdir(sys.argv[1])
+def write(path, at, size):
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, path.encode() * size, at)
+    os.fsync(fd)
+    os.close(fd)
+    return os.stat(path).st_ino
+first = write('first', 0, 5000)
+os.unlink('first')
+if write('second', 20000, 1) != first: raise Exception('another number')`;
+	const tree = await withKernelMount(image, 'noatime,commit=300', async (mountPoint) => {
+		await shell('cd "$1"; echo >file; sync -f .', [mountPoint]);
+		await runOk('python3', ['-c', script, mountPoint]);
+		copyFileSync(image, cut);
+		return treeOfDirectory(mountPoint);
+	});
+	const { device, superblock, fs } = openVolume(t, cut);
+	const state = journalState(device, superblock);
+	t.true(state.kind === 'needs-replay' && state.fastCommitCount > 1, JSON.stringify(state));
+	t.deepEqual(treeDifferences(logged(treeOfFileSystem(fs)), logged(tree)), []);
+});
+
+/** As fs/ext4/namei.c, __ext4_unlink; e2fsck gives up. */
+it('a name that another file has by now is not taken away', async (t) => {
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 32, [...mkfs(''), '-b', '1024']);
+	await runOk('debugfs', ['-w', '-f', '-', image], { input: 'mkdir dir\ncd dir\nmknod a p\nmknod b p\nmknod c p\n' });
+	const before = openVolume(t, image).fs;
+	const inodeOf = (path: string) => inodeAt(before, path).number;
+	const directory = inodeOf('dir');
+	await writeFastCommit(image, [
+		{ kind: 'unlink', directory, inode: inodeOf('dir/b'), name: 'a' },
+		{ kind: 'unlink', directory, inode: inodeOf('dir/c'), name: 'c' },
+		{ kind: 'link', directory, inode: inodeOf('dir/a'), name: 'd' },
+		{ kind: 'unlink', directory, inode: inodeOf('dir/a'), name: 'none' },
+	]);
+	const { fs } = openVolume(t, image);
+	const [a, b] = [inodeOf('dir/a'), inodeOf('dir/b')];
+	const expected = { '.': directory, '..': 2, a, b, d: a };
+	t.deepEqual(Object.fromEntries(listDirectory(fs, inodeAt(fs, 'dir'))), expected);
 });
 
 const LINES = 6;

@@ -80,3 +80,15 @@ for (const kibibytes of [8, 16, 32, 64]) {
 it('ext4, 64 KiB, inline data', likeItsSource, ['-t', 'ext4', '-b', '65536', '-O', 'inline_data']);
 it('ext4, 16 KiB, clusters', likeItsSource, ['-t', 'ext4', '-b', '16384', '-O', 'bigalloc', '-C', '65536']);
 it('ext4, 8 KiB, no index', likeItsSource, ['-t', 'ext4', '-b', '8192', '-O', '^dir_index,^metadata_csum']);
+
+it('a group with more than 65,535 free blocks and inodes', async (t) => {
+	const mkfs = ['-t', 'ext4', '-b', '65536', '-N', '100000'];
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 6 << 10, mkfs);
+	const header = (await runOk('dumpe2fs', ['-h', image])).toString();
+	const told = (label: string) => Number(new RegExp(`^${label}: +(\\d+)$`, 'm').exec(header)![1]);
+	const device = FileDevice.open(image, 'read');
+	t.teardown(() => device.close());
+	const { freeBlocks, freeFiles } = ExtFileSystem.open(device).statfs();
+	t.deepEqual([freeBlocks, freeFiles], [told('Free blocks'), told('Free inodes')]);
+	t.true(freeBlocks > 65_535 && freeFiles > 65_535);
+});

@@ -140,10 +140,17 @@ os.fsync(file)`;
 	const found = await withKernelMount(image, 'noatime,commit=300', async (mountPoint) => {
 		// The first sync is a transaction.
 		await shell('echo >"$1/file"; sync -f "$1/file"', [mountPoint]);
-		await make(mountPoint, 64_990, 65_010);
-		copyFileSync(image, cut);
+		for (const [path, first, end] of [
+			[`${cut}-65000`, 64_990, 64_998],
+			[cut, 64_998, 65_010],
+		] as const) {
+			await make(mountPoint, first, end);
+			copyFileSync(image, path);
+		}
 		return findIn(join(mountPoint, 'many'));
 	});
+	const atLimit = open(t, `${cut}-65000`);
+	t.is(inodeAt(atLimit, 'many').linkCount, 65_000, 'as many as are counted');
 	t.regex(found[0]!, /^ 1 \d+$/);
 	t.is(found.length, 65_012);
 	// As one text: AVA takes seconds to compare so long lists.
