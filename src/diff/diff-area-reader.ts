@@ -1,6 +1,7 @@
 import { closeSync, openSync, readvSync } from 'node:fs';
 import { join } from 'node:path';
 import { ioError } from '../errors.ts';
+import { startRead } from '../system/libc.ts';
 import { CheckedChunks } from './checked-chunks.ts';
 import { ChunkIndex } from './chunk-index.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
@@ -23,6 +24,16 @@ export class DiffAreaReader {
 		this.epochs = EpochTable.attach(share.epochs);
 		const records = RecordTable.attach(share.records);
 		this.chunks = new CheckedChunks(share.chunkSizeBytes, this.epochs, records, this.#readPages.bind(this));
+	}
+
+	/** A hint: a preserved chunk that has content will be read soon. */
+	announce(location: number): void {
+		const { epoch, page } = this.epochs.placeAt(location);
+		try {
+			startRead(this.#segmentFd(epoch), page * PAGE_BYTES, this.share.chunkSizeBytes);
+		} catch {
+			// Who reads it is told what is wrong with the segment.
+		}
 	}
 
 	#readPages(epoch: number, page: number, parts: readonly Uint8Array[]): void {

@@ -75,15 +75,16 @@ export class ShadowView implements BlockDevice {
 		if (this.isGone()) throw missing('copy-gone', 'the shadow copy was deleted');
 	}
 
-	/** Of preserved chunks nothing is announced: they are few, and lie together. */
 	announceRead(byteOffset: number, lengthBytes: number): void {
 		const end = Math.min(byteOffset + lengthBytes, this.sizeBytes);
 		let start = byteOffset;
 		for (let at = byteOffset; at < end; ) {
 			const chunk = Math.floor(at / this.#chunkSizeBytes);
 			const next = Math.min(end, (chunk + 1) * this.#chunkSizeBytes);
-			if (this.isPreserved(chunk)) {
+			const location = this.#find(chunk);
+			if (location !== 0) {
 				this.#announceVolume(start, at);
+				if (isStored(location)) this.#reader.announce(location);
 				start = next;
 			}
 			at = next;

@@ -1,4 +1,6 @@
 /** What a copy reads, whatever of it is preserved, where, and when that happened. */
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import type { BlockDevice } from '../../src/block/device.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
@@ -130,6 +132,11 @@ for (const seed of [1, 2, 3, 4]) {
 			}
 		}
 		reader.close();
+		for (const name of readdirSync(rig.diffArea.share.directory))
+			if (name.endsWith('.segment')) rmSync(join(rig.diffArea.share.directory, name));
+		const withoutSegments = new DiffAreaReader(rig.diffArea.share);
+		for (const epoch of rig.copies.keys())
+			t.notThrows(() => new ShadowView(volume, withoutSegments, epoch).announceRead(0, VOLUME_BYTES));
 		file.close();
 	});
 }
