@@ -6,6 +6,7 @@ import { makeImage, populateImage } from '../../images/populate.ts';
 import { FileDevice } from '../../src/block/file-device.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { canMount, programs } from '../helpers/requires.ts';
+import { shell } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 import { statfsOfDirectory, treeOfDirectory, treeOfFileSystem } from '../helpers/tree.ts';
 
@@ -38,3 +39,25 @@ it('ext2', sameAsKernel, ['-t', 'ext2', '-b', '2048']);
 it('ext4 without checksums, with inodes of 128 bytes', sameAsKernel, [
 	...['-t', 'ext4', '-I', '128', '-O', '^metadata_csum,^64bit,uninit_bg'],
 ]);
+
+it('a volume that was frozen with a deleted file open: clean, and the file is in no directory', async (t) => {
+	const directory = temporaryDirectory(t);
+	const image = await makeImage(join(directory, 'image'), 16, ['-t', 'ext4', '-O', 'orphan_file']);
+	const copy = join(directory, 'copy');
+	const script = `cd "$1"; echo kept >kept; exec 3>deleted; seq 5000 >&3; rm deleted
+		fsfreeze -f "$1"; trap 'fsfreeze -u "$1"' EXIT; cp --sparse=always "$2" "$3"`;
+	await withKernelMount(image, 'noatime', (mountPoint) => shell(script, [mountPoint, image, copy]));
+	const device = FileDevice.open(copy, 'read');
+	t.teardown(() => device.close());
+	const fs = ExtFileSystem.open(device);
+	t.deepEqual(
+		(['orphan_present', 'needs_recovery'] as const).map((name) => fs.superblock.features.has(name)),
+		[true, false],
+	);
+	const tree = treeOfFileSystem(fs);
+	t.deepEqual(
+		tree.map(({ path }) => path),
+		['.', 'kept', 'lost+found'],
+	);
+	t.deepEqual(tree, await withKernelMount(copy, 'ro', treeOfDirectory));
+});
