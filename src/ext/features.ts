@@ -94,7 +94,7 @@ const NOTES: ReadonlyMap<string, string> = new Map([
 
 /** Every feature of a volume, and how it is treated. */
 export function describeFeatures(words: FeatureWords): FeatureReport[] {
-	const refused = new Set(namesOf(words.incompat, INCOMPAT, 'I').filter((name) => refusal(name) !== undefined));
+	const refused = new Set(namesOf(words.incompat, INCOMPAT_NAMES).filter((name) => refusal(name) !== undefined));
 	return [...featureNames(words)].map((name) => {
 		if (refused.has(name)) return { name, treatment: 'refused', note: refusal(name)! };
 		const treatment = WITHOUT_EFFECT.has(name) || name.startsWith('FEATURE_') ? 'ignored' : 'read';
@@ -114,26 +114,30 @@ export interface FeatureWords {
 	readonly roCompat: number;
 }
 
-/** The names of the bits that are set; `FEATURE_I32` and the like (bit number) for those without one. */
-function namesOf(word: number, table: Readonly<Record<string, number>>, letter: 'C' | 'I' | 'R'): string[] {
+/** The names of the bits of a word, in their order; `FEATURE_I32` and the like (bit number) for those without one. */
+function bitNames(table: Readonly<Record<string, number>>, letter: 'C' | 'I' | 'R'): readonly string[] {
 	const names = new Map(Object.entries(table).map(([name, bit]) => [bit, name]));
-	return Array.from({ length: 32 }, (_, index) => index)
-		.filter((index) => (word >>> index) & 1)
-		.map((index) => names.get((1 << index) >>> 0) ?? `FEATURE_${letter}${index}`);
+	return Array.from({ length: 32 }, (_, index) => names.get((1 << index) >>> 0) ?? `FEATURE_${letter}${index}`);
 }
+
+const COMPAT_NAMES = bitNames(COMPAT, 'C');
+const INCOMPAT_NAMES = bitNames(INCOMPAT, 'I');
+const RO_COMPAT_NAMES = bitNames(RO_COMPAT, 'R');
+
+const namesOf = (word: number, names: readonly string[]) => names.filter((_, index) => (word >>> index) & 1);
 
 /** All features by name, in the order of tune2fs. */
 export function featureNames(words: FeatureWords): ReadonlySet<FeatureName> {
 	return new Set([
-		...namesOf(words.compat, COMPAT, 'C'),
-		...namesOf(words.incompat, INCOMPAT, 'I'),
-		...namesOf(words.roCompat, RO_COMPAT, 'R'),
+		...namesOf(words.compat, COMPAT_NAMES),
+		...namesOf(words.incompat, INCOMPAT_NAMES),
+		...namesOf(words.roCompat, RO_COMPAT_NAMES),
 	]) as ReadonlySet<FeatureName>;
 }
 
 /** Throws `unsupported` (`feature-<name>`) for the first incompatible feature that this reader does not know. */
 export function checkReadable(incompat: number): void {
-	for (const name of namesOf(incompat, INCOMPAT, 'I')) {
+	for (const name of namesOf(incompat, INCOMPAT_NAMES)) {
 		const why = refusal(name);
 		if (why === undefined) continue;
 		const code = name === 'journal_dev' ? 'journal-device' : `feature-${name.toLowerCase()}`;
