@@ -497,6 +497,17 @@ it(
 	(fs) => fs.getXattr(inodeAt(fs, 'attributes/acl'), Buffer.from('system.posix_acl_access')),
 );
 
+it('a file with a number that is reserved', async (t) => {
+	const image = new DamagedImage(Buffer.from(await soundImage(t)));
+	const { inodeCount } = ExtFileSystem.open(image).superblock;
+	image.patch(SUPERBLOCK_BYTE_OFFSET, superblockLayout.sizeBytes, (bytes) =>
+		superblockLayout.encode({ firstInode: inodeCount }, bytes),
+	);
+	const fs = ExtFileSystem.open(image);
+	t.true(listDirectory(fs, inodeAt(fs, '')).length > 5);
+	t.throws(() => inodeAt(fs, 'links'), { code: 'inode-number' });
+});
+
 /** By the place in the root of a directory's index: what is written there, which no index has. */
 const ODD_INDEXES: Readonly<Record<string, readonly [at: number, hex: string]>> = {
 	'a hash function that is none': [0x1c, '4d'],

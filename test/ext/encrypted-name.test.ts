@@ -7,9 +7,10 @@ import { withKernelMount } from '../../images/kernel-mount.ts';
 import { makeImage } from '../../images/populate.ts';
 import { NAME_AT } from '../../src/ext/directory-entry.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
-import { readInodeRecord } from '../../src/ext/inode.ts';
+import { BLOCK_AT, isEncryptedLink, readInodeRecord } from '../../src/ext/inode.ts';
 import { directoryEntryLayout, FLAG_CASEFOLD, FLAG_INDEX, superblockLayout } from '../../src/ext/layout.ts';
 import { DamagedImage } from '../helpers/damaged-image.ts';
+import { editImage } from '../helpers/ext-edit.ts';
 import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
@@ -57,6 +58,25 @@ it('encrypted and case folding: names have the hashes that are stored behind the
 	t.deepEqual(shown.map(([name]) => name).sort(), expected.sort());
 	for (const [name, inode] of shown) t.is(fs.lookup(inodeAt(fs, 'encrypted'), Buffer.from(name)), inode);
 	t.is(fs.lookup(directory, Buffer.from('no such name')), undefined);
+});
+
+it('an encrypted link whose target says that it is longer than its inode does', async (t) => {
+	const path = join(temporaryDirectory(t), 'image');
+	await makeImage(path, 16, ['-t', 'ext4', '-O', 'encrypt,^metadata_csum', '-I', '256']);
+	await withKernelMount(path, 'noatime', populateEncrypted);
+	const open = () => ExtFileSystem.open(new DamagedImage(readFileSync(path)));
+	const before = open();
+	const links = listDirectory(before, inodeAt(before, 'encrypted'))
+		.map(([, inodeNumber]) => before.readInode(inodeNumber))
+		.filter(isEncryptedLink);
+	const [link] = links;
+	t.is(links.length, 1);
+	t.true(before.readLink(link!).length > 20);
+	const { record, byteOffset } = readInodeRecord(before.blocks, before.groups, link!.number);
+	const sizeBytes = record.readUInt32LE(4);
+	editImage(path, (editor) => editor.patch(byteOffset + BLOCK_AT, 2, (bytes) => bytes.writeUInt16LE(sizeBytes - 1)));
+	const fs = open();
+	t.throws(() => fs.readLink(fs.readInode(link!.number)), { code: 'symlink-size' });
 });
 
 /** Lays a directory's block out anew, with a hash behind each name but the dots (fs/ext4/ext4.h, EXT4_DIRENT_HASHES). */

@@ -8,6 +8,7 @@ import { FileDevice } from '../../src/block/file-device.ts';
 import { NoonmarkError } from '../../src/errors.ts';
 import { ExtFileSystem } from '../../src/ext/filesystem.ts';
 import { readInodeRecord } from '../../src/ext/inode.ts';
+import { inodeLayout } from '../../src/ext/layout.ts';
 import { blockEntries, inInodeEntries } from '../../src/ext/xattr.ts';
 import { editImage } from '../helpers/ext-edit.ts';
 import { canMount, programs } from '../helpers/requires.ts';
@@ -202,5 +203,21 @@ it('blocks of attributes that contradict themselves are refused where the kernel
 	});
 	const expected = await kernelAttributes(image);
 	t.true(Object.values(expected).filter((attributes) => attributes === 'error').length > 8);
+	t.deepEqual(attributesIn(image), expected);
+});
+
+it('on a volume of the Hurd, where Linux has the upper half of the number of their block is something else', async (t) => {
+	const mkfs = ['-t', 'ext2', '-o', 'hurd', '-I', '128', '-b', '1024'];
+	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, mkfs);
+	await withKernelMount(image, 'noatime', (mountPoint) =>
+		shell('touch "$1/file"; setfattr -n user.large -v "$(printf "%0500d" 7)" "$1/file"', [mountPoint]),
+	);
+	const device = FileDevice.open(image, 'read');
+	t.teardown(() => device.close());
+	const fs = ExtFileSystem.open(device);
+	const { byteOffset } = readInodeRecord(fs.blocks, fs.groups, inodeAt(fs, 'file').number);
+	editImage(image, (editor) => editor.write(byteOffset + inodeLayout.at.xattrBlockHigh, Buffer.from([1, 0])));
+	const expected = await kernelAttributes(image);
+	t.is(Object.keys(expected.file!).length, 1);
 	t.deepEqual(attributesIn(image), expected);
 });
