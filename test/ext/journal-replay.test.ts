@@ -328,7 +328,7 @@ const SUPERBLOCKS: readonly Parameters<typeof layout.journalSuperblockLayout.enc
 	{ blockCount: 1025 },
 	{ blockCount: 900 },
 	{ firstLogBlock: 0 },
-	{ firstLogBlock: 2 },
+	{ firstLogBlock: 2, startBlock: 2 },
 	{ firstLogBlock: 5000 },
 	{ startBlock: 0 },
 	{ startBlock: 1023 },
