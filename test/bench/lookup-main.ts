@@ -13,7 +13,7 @@ import { ShadowView } from '../../src/diff/shadow-view.ts';
 import { Random } from '../helpers/random.ts';
 
 const COPIES = Number(process.env.COPIES ?? 512);
-const VOLUME_BYTES = 16 * 16384;
+const VOLUME_BYTES = 16 * 4096;
 const READ_BYTES = 4096;
 const READS = 50_000;
 
