@@ -141,7 +141,7 @@ for (const features of ['inline_data', '^extent,^64bit']) {
 		const image = await makeImage(join(temporaryDirectory(t), 'image'), 16, mkfs);
 		await populateImage(image);
 		// More than there is: the rest reads as zeros.
-		await runOk('debugfs', ['-w', '-R', 'sif /sizes/130 size 150', image]);
+		await runOk('debugfs', ['-w', '-R', 'sif /sizes/130 size 1000', image]);
 		const device = FileDevice.open(image, 'read');
 		t.teardown(() => device.close());
 		const fs = ExtFileSystem.open(device);
