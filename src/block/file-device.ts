@@ -103,8 +103,8 @@ export class FileDevice implements WritableBlockDevice {
 	}
 
 	/**
-	 * To be called when there is nothing else to do: where little was written since the last flush, the kernel begins to
-	 * write it to the disk, so that the next flush waits for less.
+	 * Where little was written since the last flush, the kernel begins to write it to the disk, so that the next flush waits
+	 * for less. That happens with every few writes; the owner calls it, too, when there is nothing else to do.
 	 */
 	prepareFlush(): void {
 		if (this.#writesToStart === 0 || this.#bytesSinceFlush > LITTLE_BYTES) return;
