@@ -1,5 +1,5 @@
 /** Who uses a file as a disk: the loop devices over it, and what is mounted from them. */
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { type MountEntry, readMountInfo } from '../system/mountinfo.ts';
 import { isWithin } from './mount-users.ts';
 
@@ -18,6 +18,26 @@ export interface LoopDevice {
  */
 export function loopDevicesOver(filePath: string): LoopDevice[] {
 	return loopDevices().flatMap(({ name, backingFile }) => (backingFile === filePath ? [loopDevice(name)] : []));
+}
+
+/**
+ * Runs `action` with the loop devices over this file held open. One that nobody holds is given up with its last mount, and
+ * the next losetup, of whatever file, gets its number: what is done to it by its number then is done to another volume.
+ */
+export async function withLoopDevicesOver(
+	filePath: string,
+	action: (held: readonly LoopDevice[]) => Promise<void>,
+): Promise<void> {
+	const opened = loopDevicesOver(filePath).flatMap(({ path }) => {
+		const fd = tryOpen(path);
+		return fd === undefined ? [] : [{ path, fd }];
+	});
+	try {
+		const isHeld = ({ path }: LoopDevice) => opened.some((device) => device.path === path);
+		await action(loopDevicesOver(filePath).filter(isHeld));
+	} finally {
+		for (const { fd } of opened) closeSync(fd);
+	}
 }
 
 /**
@@ -76,6 +96,15 @@ export function mountPointsOf(majorMinors: readonly string[]): string[] {
 function inodeOf(path: string): bigint | undefined {
 	try {
 		return statSync(path, { bigint: true }).ino;
+	} catch {
+		return undefined;
+	}
+}
+
+/** Undefined where there is no such device any more. */
+function tryOpen(path: string): number | undefined {
+	try {
+		return openSync(path, 'r');
 	} catch {
 		return undefined;
 	}

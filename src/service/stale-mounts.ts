@@ -1,6 +1,6 @@
 import { TYPE, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
-import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
+import { type LoopDevice, mountPointsOf, withLoopDevicesOver } from './loop-mounts.ts';
 import { turnToMount } from './mount-turn.ts';
 import { runTool } from './run-tool.ts';
 import {
@@ -39,7 +39,16 @@ export async function cleanUpKilled(target: string): Promise<RegisteredVolume | 
 }
 
 async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
-	const loops = volume.live === null ? [] : loopDevicesOver(volume.live);
+	const { live, mountpoint } = volume;
+	if (live !== null) await withLoopDevicesOver(live, giveUp);
+	for (const mountPoint of [live, mountpoint]) {
+		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
+	}
+	unregister(directory, volume);
+}
+
+/** Unmounts what is mounted from these loop devices, which go when nobody holds them any more. */
+async function giveUp(loops: readonly LoopDevice[]): Promise<void> {
 	const majorMinors = loops.flatMap((loop) => loop.majorMinors);
 	// What is mounted on the data directory by now may be something else; what is mounted from the dead device is not.
 	for (let [mountPoint] = mountPointsOf(majorMinors); mountPoint; [mountPoint] = mountPointsOf(majorMinors)) {
@@ -47,9 +56,5 @@ async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
 		await runTool('fsfreeze', ['--unfreeze', mountPoint]).catch(() => undefined);
 		await runTool('umount', ['--lazy', mountPoint]);
 	}
-	for (const mountPoint of [volume.live, volume.mountpoint]) {
-		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
-	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
-	unregister(directory, volume);
 }

@@ -7,7 +7,7 @@ import { editImage } from '../helpers/ext-edit.ts';
 import { writeJournal } from '../helpers/journal-writer.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk } from '../helpers/run.ts';
-import { noonmark, TestVolume } from '../helpers/volume.ts';
+import { noonmark, noonmarkOk, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'debugfs') ? anyTest : anyTest.skip;
 const BLOCK_BYTES = 1024;
@@ -48,7 +48,7 @@ test('copies whose journals are damaged or not known are listed as such, and can
 	const placed = await writeJournal(volume.image, FORMAT, LOG);
 	const logged = placed.find(({ kind }) => kind === 'data')!.at * BLOCK_BYTES;
 
-	t.is((await noonmark(['mount', volume.image, volume.mountpoint])).code, 0);
+	await noonmarkOk(['mount', volume.image, volume.mountpoint]);
 	const sound = await volume.create();
 	editImage(volume.live, (editor) => editor.patch(logged, 1, (bytes) => bytes.fill(0xff)));
 	await runOk('sync', [volume.live]);
@@ -71,8 +71,8 @@ test('copies whose journals are damaged or not known are listed as such, and can
 	const entered = await run('ls', [damaged.path]);
 	t.true(entered.code !== 0 && entered.stdout.length === 0, entered.stderr);
 
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
-	t.is((await noonmark(['mount', volume.image, volume.mountpoint, '--no-replay'])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
+	await noonmarkOk(['mount', volume.image, volume.mountpoint, '--no-replay']);
 	t.deepEqual(
 		(await volume.list()).map(({ state }) => state),
 		['created', 'created', 'created'],

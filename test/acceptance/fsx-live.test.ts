@@ -8,7 +8,7 @@ import { findVolume } from '../../src/service/runtime-directory.ts';
 import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
-import { eventually, noonmark, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmarkOk, TestVolume } from '../helpers/volume.ts';
 import { sha256OfFile } from './file-digest.ts';
 
 const canRun = canMount && programs('mke2fs', 'e2fsck', 'python3', 'fio', 'fallocate', 'fstrim');
@@ -40,7 +40,7 @@ test('fio verifies what it writes while copies are made, read and deleted', asyn
 	t.true(fioRounds! > 0 && trims! > 0 && reads! > 0 && copies! > 2);
 	t.is(await sha256OfFile(join(oldest.path, 'file')), expected);
 
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
 	await eventually('no mount or loop device is left', () => volume.leftovers().length === 0);
 	const check = await run('e2fsck', ['-fn', volume.image]);
 	t.is(check.code, 0, check.stdout.toString());

@@ -9,7 +9,7 @@ import anyTest, { type ExecutionContext } from 'ava';
 import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
-import { eventually, noonmark, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmarkOk, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
 import { sha256OfFile } from './file-digest.ts';
 
 const canRun = canMount && programs('mke2fs', 'e2fsck', 'python3');
@@ -109,7 +109,7 @@ class KilledVolume {
 			ids,
 			this.#kept.map(({ copy }) => copy.id),
 		);
-		this.#t.is((await noonmark(['unmount', this.#volume.image])).code, 0);
+		await noonmarkOk(['unmount', this.#volume.image]);
 		await eventually('no mount or loop device is left', () => this.#volume.leftovers().length === 0);
 		const check = await run('e2fsck', ['-fn', this.#volume.image]);
 		this.#t.is(check.code, 0, check.stdout.toString());

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import anyTest from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
-import { noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
+import { noonmarkJson, noonmarkOk, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'losetup') ? anyTest.serial : anyTest.serial.skip;
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -67,7 +67,7 @@ test('the unit: what it runs at its start mounts, and systemd finds nothing wron
 	const env = { ...process.env, IMAGE: volume.image, MOUNTPOINT: volume.mountpoint, OPTIONS: `--data ${volume.data}` };
 	await shell(`"$1" "$2" ${command}`, [process.execPath, MAIN], { env, timeoutMs: 30_000 });
 	await shell('echo one > "$1/file"', [volume.data]);
-	t.is((await noonmark(['create', volume.image])).code, 0);
+	await noonmarkOk(['create', volume.image]);
 	if (!existsSync('/usr/bin/systemd-analyze')) return;
 	const instance = join(volume.directory, 'units', 'noonmark@disk.service');
 	mkdirSync(join(volume.directory, 'units'));

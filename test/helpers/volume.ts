@@ -10,11 +10,13 @@ const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 export const noonmark = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
 	run(process.execPath, [MAIN, ...args], { timeoutMs: 30_000, ...options });
 
-/** Runs a command that must succeed, with --json; returns what it printed. */
-export async function noonmarkJson<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
-	const output = await runOk(process.execPath, [MAIN, ...args, '--json'], { timeoutMs: 30_000, ...options });
-	return JSON.parse(output.toString()) as T;
-}
+/** Runs a command that must succeed; returns what it printed. */
+export const noonmarkOk = (args: readonly string[], options: RunOptions = {}): Promise<Buffer> =>
+	runOk(process.execPath, [MAIN, ...args], { timeoutMs: 30_000, ...options });
+
+/** As noonmarkOk, with --json. */
+export const noonmarkJson = async <T>(args: readonly string[], options: RunOptions = {}): Promise<T> =>
+	JSON.parse((await noonmarkOk([...args, '--json'], options)).toString()) as T;
 
 export interface ShadowCopyJson {
 	readonly id: string;
@@ -57,8 +59,7 @@ export class TestVolume {
 
 	/** Mounts with a data directory; more options may follow. */
 	async mount(...options: string[]): Promise<void> {
-		const result = await noonmark(['mount', this.image, this.mountpoint, '--data', this.data, ...options]);
-		if (result.code !== 0) throw new Error(`mount: exit ${result.code}: ${result.stderr}`);
+		await noonmarkOk(['mount', this.image, this.mountpoint, '--data', this.data, ...options]);
 	}
 
 	async create(): Promise<ShadowCopyJson> {
@@ -106,9 +107,10 @@ export class TestVolume {
 		if (this.leftovers().length === 0) return;
 		if (status)
 			attempt('kill', ['-KILL', String((JSON.parse(status) as { volumes: { pid: number }[] }).volumes[0]!.pid)]);
-		for (const mountPoint of [this.data, this.mountpoint, this.live]) attempt('umount', ['--lazy', mountPoint]);
+		// As long as it is mounted a loop device is this volume's; given up, it may be another's at once.
 		for (const line of this.leftovers())
 			if (line.startsWith('/dev/loop')) attempt('losetup', ['--detach', line.split(' ')[0]!]);
+		for (const mountPoint of [this.data, this.mountpoint, this.live]) attempt('umount', ['--lazy', mountPoint]);
 	}
 }
 

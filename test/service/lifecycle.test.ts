@@ -10,7 +10,7 @@ import anyTest from 'ava';
 import { socketPathIn, volumeDirectory } from '../../src/service/runtime-directory.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
-import { eventually, noonmark, noonmarkJson, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmark, noonmarkJson, noonmarkOk, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'e2fsck', 'losetup', 'fsfreeze') ? anyTest.serial : anyTest.serial.skip;
 
@@ -26,7 +26,7 @@ test('what was there when a copy was made stays there; what came later does not 
 	t.is(await read(join(copy.path, 'report.txt')), 'one\n');
 	t.is(await read(join(volume.data, 'report.txt')), 'two\n');
 	t.not((await run('stat', [join(copy.path, 'new.txt')])).code, 0);
-	t.is((await noonmark(['unmount', volume.mountpoint])).code, 0);
+	await noonmarkOk(['unmount', volume.mountpoint]);
 	t.deepEqual(volume.leftovers(), []);
 	await runOk('e2fsck', ['-fn', volume.image]);
 
@@ -77,7 +77,7 @@ test('kill -9 while the file system is mounted: the next mount clears away what 
 	await volume.mount();
 	t.is(await read(join(copy.path, 'report.txt')), 'one\n');
 	t.is(await read(join(volume.data, 'report.txt')), 'two\n');
-	t.is((await noonmark(['unmount', volume.data])).code, 0);
+	await noonmarkOk(['unmount', volume.data]);
 	t.deepEqual(volume.leftovers(), []);
 	await runOk('e2fsck', ['-fn', volume.image]);
 });
@@ -105,7 +105,7 @@ test('unmount refuses while somebody is in a directory, and says who', async (t)
 	await shell('echo still here > "$1/file"', [volume.data]);
 	sleeper.kill('SIGKILL');
 	await eventually('sleep is gone', () => sleeper.signalCode !== null);
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -222,7 +222,7 @@ test('who stays connected to the control socket keeps no service that was unmoun
 	t.teardown(() => void silent.destroy());
 	silent.on('error', () => {});
 	await once(silent, 'connect');
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
 	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
 });
 
@@ -231,7 +231,7 @@ test('in the foreground the command lasts as long as the mount', async (t) => {
 	const args = ['mount', volume.image, volume.mountpoint, '--data', volume.data, '--foreground', '--json'];
 	const foreground = noonmark(args);
 	await eventually('it is mounted', async () => (await noonmark(['status', volume.image])).code === 0);
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
 	const { code, stdout } = await foreground;
 	t.is(code, 0);
 	t.is(JSON.parse(stdout.toString()).volumes[0].image, volume.image);
@@ -239,7 +239,7 @@ test('in the foreground the command lasts as long as the mount', async (t) => {
 
 test('without a data directory, the mounts of the live device are found and frozen', async (t) => {
 	const volume = new TestVolume(t);
-	t.is((await noonmark(['mount', volume.image, volume.mountpoint])).code, 0);
+	await noonmarkOk(['mount', volume.image, volume.mountpoint]);
 	const unmounted = await volume.create();
 	t.true(unmounted.attributes.includes('noWriters'));
 	await runOk('mount', ['-o', 'loop', volume.live, volume.data]);
@@ -251,7 +251,7 @@ test('without a data directory, the mounts of the live device are found and froz
 	t.is(refusal.code, 4);
 	t.true(refusal.stderr.includes(volume.data), refusal.stderr);
 	await runOk('umount', [volume.data]);
-	t.is((await noonmark(['unmount', volume.image])).code, 0);
+	await noonmarkOk(['unmount', volume.image]);
 	await runOk('e2fsck', ['-fn', volume.image]);
 });
 

@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk } from '../helpers/run.ts';
-import { eventually, noonmark, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmark, noonmarkOk, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'losetup') ? anyTest.serial : anyTest.serial.skip;
 
@@ -23,8 +23,8 @@ test('what stood on a service that was killed is cleared away by the next mount 
 	mkdirSync(elsewhere);
 	await runOk('mount', ['--bind', dead.data, elsewhere]);
 	t.teardown(() => run('umount', ['--lazy', elsewhere]));
-	t.is((await noonmark(['mount', dead.image, dead.mountpoint])).code, 0);
-	t.is((await noonmark(['unmount', dead.image])).code, 0);
+	await noonmarkOk(['mount', dead.image, dead.mountpoint]);
+	await noonmarkOk(['unmount', dead.image]);
 	await eventually('the loop device is given up', () => dead.leftovers().length === 0);
 });
 
@@ -36,7 +36,7 @@ test('of two mounts of one image at once the second is refused, and the first on
 		const mounts = [volume.mountpoint, other].map((mountpoint) => noonmark(['mount', volume.image, mountpoint]));
 		const codes = (await Promise.all(mounts)).map(({ code }) => code);
 		t.deepEqual(codes.sort(), [0, 4]);
-		t.is((await noonmark(['unmount', volume.image])).code, 0);
+		await noonmarkOk(['unmount', volume.image]);
 		t.deepEqual(volume.leftovers(), []);
 	}
 });
@@ -56,8 +56,27 @@ test('what was mounted on the data directory since is not touched', async (t) =>
 	await runOk('umount', ['--lazy', dead.data]);
 	await runOk('mount', ['-t', 'tmpfs', 'tmpfs', dead.data]);
 	t.teardown(() => run('umount', ['--lazy', dead.data]));
-	t.is((await noonmark(['mount', dead.image, dead.mountpoint])).code, 0);
-	t.is((await noonmark(['unmount', dead.image])).code, 0);
+	await noonmarkOk(['mount', dead.image, dead.mountpoint]);
+	await noonmarkOk(['unmount', dead.image]);
 	await eventually('no loop device is left', () => dead.leftovers().every((line) => line.startsWith('tmpfs ')));
 	t.true(readFileSync('/proc/self/mounts', 'utf8').includes(`tmpfs ${dead.data} `));
+});
+
+test('a loop device that another mount takes as soon as it is given up is not touched', async (t) => {
+	const dead = await killed(t);
+	const [bin, other] = [join(dead.directory, 'bin'), join(dead.directory, 'other')];
+	mkdirSync(bin);
+	writeFileSync(other, Buffer.alloc(4096));
+	const umount = `#!/bin/sh
+PATH=${process.env.PATH}
+loop=$(findmnt --noheadings --output SOURCE ${dead.data})
+umount "$@" || exit
+losetup "$loop" ${other} || losetup --find ${other}
+`;
+	writeFileSync(join(bin, 'umount'), umount, { mode: 0o755 });
+	const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+	await noonmarkOk(['unmount', dead.image], { env });
+	const { length } = dead.leftovers();
+	t.is(length, 1, 'the loop device over the other file');
+	t.true(String(await runOk('losetup', ['--associated', other])).startsWith('/dev/loop'));
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import anyTest from 'ava';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
-import { eventually, noonmark, noonmarkJson, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmarkJson, noonmarkOk, TestVolume } from '../helpers/volume.ts';
 
 const test = canMount && programs('mke2fs', 'python3', 'fincore') ? anyTest : anyTest.skip;
 
@@ -58,7 +58,7 @@ test('a thread that dies while it stores is replaced, and what is listed goes on
 	const died = join(volume.directory, 'died');
 	const preload = `--import=${new URL('./dying-store.js', import.meta.url).href}`;
 	const env = { ...process.env, NODE_OPTIONS: preload, DYING_STORE: died };
-	t.is((await noonmark(['mount', volume.image, volume.mountpoint, '--data', volume.data], { env })).code, 0);
+	await noonmarkOk(['mount', volume.image, volume.mountpoint, '--data', volume.data], { env });
 	await write(volume.data, 'first');
 	const { path } = await volume.create();
 	const files = String(await shell('find "$1" -name "file-*"', [path]))
