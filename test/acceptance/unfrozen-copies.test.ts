@@ -14,7 +14,7 @@ import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk } from '../helpers/run.ts';
 import { renumbered, type TreeEntry, treeDifferences, treeOfDirectory } from '../helpers/tree.ts';
-import { noonmarkJson, noonmarkOk, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
+import { eventually, noonmarkJson, noonmarkOk, type ShadowCopyJson, TestVolume } from '../helpers/volume.ts';
 import { forEachStoredCopy } from './stored-copy.ts';
 
 const canRun = canMount && programs('mke2fs', 'e2fsck', 'python3', 'sha256sum');
@@ -74,7 +74,10 @@ async function makeCopies(t: ExecutionContext, volume: TestVolume, count: number
 	);
 	for (const writer of writers) writer.catch(() => rmSync(goOn, { force: true }));
 	const seen: Seen = new Map();
+	const hasSynced = async () =>
+		(await run('find', [volume.data, '-name', 'whole-*', '-print', '-quit'])).stdout.length > 0;
 	try {
+		await eventually('something is in the journal', hasSynced, 60_000);
 		for (let i = 0; i < count; i++) {
 			await delay(200 + random.integer(800)); // a part of the load, not a condition
 			const { shadowCopies } = await noonmarkJson<{ shadowCopies: ShadowCopyJson[] }>([
