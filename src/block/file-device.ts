@@ -1,4 +1,14 @@
-import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import {
+	closeSync,
+	constants,
+	fdatasyncSync,
+	fstatSync,
+	openSync,
+	readlinkSync,
+	readSync,
+	statSync,
+	writeSync,
+} from 'node:fs';
 import { ioError, messageOf, missing, refused } from '../errors.ts';
 import {
 	FALLOC_FL_KEEP_SIZE,
@@ -23,6 +33,8 @@ const LITTLE_BYTES = 1 << 20;
 /** The disk begins with so many writes while the next ones are coming in. */
 const WRITES_STARTED_TOGETHER = 8;
 const ZEROS = Buffer.alloc(1 << 16);
+/** What is open in this process, by number: opened anew through it, it is the same file, whatever its name is by now. */
+const OPEN_FILES = '/proc/self/fd/';
 
 /** A regular file or a block device node, through the page cache of the host. */
 export class FileDevice implements WritableBlockDevice {
@@ -40,6 +52,7 @@ export class FileDevice implements WritableBlockDevice {
 
 	/**
 	 * A block device that is opened for writing is taken for this process alone: the kernel then lets nobody mount it.
+	 * `path` may be the steady path of one that is open: messages have the file's name.
 	 * Errors: missing `no-such-image`; refused `not-a-disk` where the path is neither a file nor a block device,
 	 * `image-in-use` where a device is mounted; io `open-failed`.
 	 */
@@ -50,11 +63,20 @@ export class FileDevice implements WritableBlockDevice {
 			mode === 'read' ? constants.O_RDONLY : constants.O_RDWR | (isDevice ? constants.O_EXCL : 0),
 		);
 		try {
-			return new FileDevice(path, fd, sizeOf(path, fd));
+			const name = path.startsWith(OPEN_FILES) ? readlinkSync(path) : path;
+			return new FileDevice(name, fd, sizeOf(name, fd));
 		} catch (error) {
 			closeSync(fd);
 			throw error;
 		}
+	}
+
+	/**
+	 * A path to this very file as long as it is open here: in this process, in any thread. Something else may take its name
+	 * at any time.
+	 */
+	get steadyPath(): string {
+		return `${OPEN_FILES}${this.fd}`;
 	}
 
 	read(byteOffset: number, into: Uint8Array): void {

@@ -51,15 +51,15 @@ export class ImageBrowser implements MountedVolume {
 	#ending = false;
 
 	/** Errors: refused `image-in-use` where a service uses it; those of reading the storage and of mounting. */
-	static async start(plan: MountPlan, { nowMs }: Surroundings): Promise<ImageBrowser> {
+	static async start(plan: MountPlan, volumePath: string, { nowMs }: Surroundings): Promise<ImageBrowser> {
 		const { paths, allowOther, cacheBytes, transport, replayJournal } = plan;
 		const { image, mountpoint, storage } = paths;
 		const events = new EventLog(storage, nowMs);
-		const device = openShared(image);
+		const device = openShared(volumePath);
 		try {
 			const stored = readStorage(paths, device, events);
-			const provided = stored ? storedAsProvided(image, stored) : [];
-			const copies = [presentState(image, nowMs()), ...browsableCopies(provided)];
+			const provided = stored ? storedAsProvided(device.steadyPath, stored) : [];
+			const copies = [presentState(device.steadyPath, nowMs()), ...browsableCopies(provided)];
 			const options = { mountPoint: mountpoint, source: image, allowOther, cacheBytes, transport };
 			const tree = await serveTree(options, { copies, changedAtMs: nowMs(), replayJournal });
 			return new ImageBrowser({ paths, events, device, stored, copies: provided, states: new CopyStates(plan), tree });
@@ -117,9 +117,9 @@ export class ImageBrowser implements MountedVolume {
 	}
 
 	async verify(gone: AbortSignal): Promise<AsyncGenerator<VerifyNews>> {
-		const { paths, stored, copies } = this.#parts;
+		const { paths, device, stored, copies } = this.#parts;
 		if (!stored) throw missing('no-such-storage', `${paths.image}: there is no storage here that you can read`);
-		const order = verifyOrder(paths.image, stored.share, stored.segments, copies);
+		const order = verifyOrder(device.steadyPath, stored.share, stored.segments, copies);
 		return verifyProvided(order, copies, gone);
 	}
 
@@ -163,7 +163,7 @@ export class ImageBrowser implements MountedVolume {
 }
 
 /** Undefined where there is no storage, or none that can be read: the latter is put on record. */
-function readStorage({ image, storage }: VolumePaths, device: FileDevice, events: EventLog) {
+function readStorage({ storage }: VolumePaths, device: FileDevice, events: EventLog) {
 	try {
 		accessSync(join(storage, CATALOG_NAMES[0]), constants.R_OK);
 	} catch (error) {
@@ -173,15 +173,15 @@ function readStorage({ image, storage }: VolumePaths, device: FileDevice, events
 			return undefined;
 		}
 	}
-	return readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
+	return readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(device)) });
 }
 
 /** Several may look at an image at the same time; a service that lets it be written holds the lock alone. */
-function openShared(image: string): FileDevice {
-	const device = FileDevice.open(image, 'read');
+function openShared(volumePath: string): FileDevice {
+	const device = FileDevice.open(volumePath, 'read');
 	if (tryLockShared(device.fd)) return device;
 	device.close();
-	throw refused('image-in-use', `${image}: is in use by another process that holds its lock`);
+	throw refused('image-in-use', `${device.path}: is in use by another process that holds its lock`);
 }
 
 const presentState = (volumePath: string, nowMs: number): BrowsableCopy => ({

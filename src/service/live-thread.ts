@@ -28,11 +28,11 @@ const orders = new OrderTaker<LiveOrder>(setup.mailbox);
 const tell = (news: LiveThreadNews) => orders.tell(news);
 
 function open() {
-	const volume = FileDevice.open(setup.imagePath, setup.readOnly ? 'read' : 'write');
+	const volume = FileDevice.open(setup.volumePath, setup.readOnly ? 'read' : 'write');
 	if (!tryLockExclusive(volume.fd)) {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
-	const mark = new ImageMark(setup.imagePath);
+	const mark = new ImageMark(volume);
 	const found = volumeAsItIs(volume, mark.value);
 	const diffArea = DiffArea.open({
 		...setup.storage,

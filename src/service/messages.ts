@@ -10,7 +10,9 @@ import type { MailboxEnd } from './mailbox.ts';
 
 export interface LiveThreadSetup {
 	readonly mailbox: MailboxEnd;
+	/** For messages. */
 	readonly imagePath: string;
+	readonly volumePath: string;
 	readonly readOnly: boolean;
 	readonly storage: Omit<DiffAreaOptions, 'volumeSizeBytes' | 'volumeStamp'>;
 }

@@ -44,25 +44,25 @@ function underLock<T>(image: string, action: (device: FileDevice) => T): T {
 export const verifyOffline = (volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] =>
 	underLock(volume.image, (device) => {
 		const stored = storedCopies(volume, device);
-		const provided = storedAsProvided(volume.image, stored);
-		const order = verifyOrder(volume.image, stored.share, stored.segments, provided);
+		const provided = storedAsProvided(device.steadyPath, stored);
+		const order = verifyOrder(device.steadyPath, stored.share, stored.segments, provided);
 		return withUnreadable(provided, verifyCopies(order, onProgress));
 	});
 
-function storedCopies({ image, storage }: OfflineVolume, device: FileDevice): StoredCopies {
-	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(image)) });
+function storedCopies({ storage }: OfflineVolume, device: FileDevice): StoredCopies {
+	const stored = readStoredCopies({ directory: storage, ...volumeAsItIs(device, readMark(device)) });
 	if (!stored) throw missing('no-such-storage', `${storage}: there is no storage here`);
 	return stored;
 }
 
 /** Lets `action` read the copies. Errors: as verifyOffline; whatever `action` throws. */
 export const withStoredCopies = <T>(volume: OfflineVolume, action: (copies: ProvidedCopy[]) => T): T =>
-	underLock(volume.image, (device) => action(storedAsProvided(volume.image, storedCopies(volume, device))));
+	underLock(volume.image, (device) => action(storedAsProvided(device.steadyPath, storedCopies(volume, device))));
 
 /** Deletes the copies with these ids. Errors: as verifyOffline. */
 export function deleteOffline({ image, storage }: OfflineVolume, ids: readonly string[]): void {
 	underLock(image, (device) => {
-		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(image)) });
+		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(device)) });
 		const isMeant = ({ label }: { label: unknown }) => ids.includes((label as ShadowCopy).id);
 		for (const { epoch } of diffArea.allCopies.filter(isMeant)) diffArea.delete(epoch);
 		diffArea.close(durableVolumeStamp(device.fd));
@@ -71,14 +71,14 @@ export function deleteOffline({ image, storage }: OfflineVolume, ids: readonly s
 
 /** Gives all shadow copies up, and the mark that there were some. Where the storage is gone, too. */
 export const discardOffline = ({ image, storage }: OfflineVolume): void =>
-	underLock(image, () => {
+	underLock(image, (device) => {
 		if (existsSync(storage)) discardStorage(storage);
-		writeMark(image, undefined);
+		writeMark(device, undefined);
 	});
 
 /** Takes the volume as it is for the one that the copies are of. Errors: refused `volume-resized`; those of the catalog. */
 export const trustOffline = ({ image, storage }: OfflineVolume): void =>
 	underLock(image, (device) => {
 		const { volumeId } = trustVolume(storage, device.sizeBytes, durableVolumeStamp(device.fd));
-		writeMark(image, { volumeId, lostBefore: readMark(image)?.lostBefore ?? 0 });
+		writeMark(device, { volumeId, lostBefore: readMark(device)?.lostBefore ?? 0 });
 	});

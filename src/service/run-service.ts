@@ -57,12 +57,14 @@ async function serveVolume(
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,
 ): Promise<void> {
-	const { image, mountpoint, data, live } = request;
-	await untilSettled(absolutePath(image));
-	await cleanUpStaleMounts([image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath));
+	const { mountpoint, data, live } = request;
+	await untilSettled(absolutePath(request.image));
+	await cleanUpStaleMounts(
+		[request.image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath),
+	);
 	const plan = planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
-	const imageSizeBytes = probeOrUndo(plan);
+	const image = openOrUndo(plan);
 	const directory = makeVolumeDirectory(plan.paths.image);
 	const { pid } = process;
 	const volume = { ...plan.paths, readOnly: plan.readOnly, pid, processStamp: processStamp(pid) };
@@ -71,8 +73,8 @@ async function serveVolume(
 	let isReady = false;
 	try {
 		const service = hasLiveDevice(plan)
-			? await VolumeService.start(plan, imageSizeBytes, surroundings)
-			: await ImageBrowser.start(plan, surroundings);
+			? await VolumeService.start(plan, image, surroundings)
+			: await ImageBrowser.start(plan, image.steadyPath, surroundings);
 		const ended = untilEnd(service);
 		server = await serveControl(socketPathIn(directory, volume), (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
@@ -85,27 +87,29 @@ async function serveVolume(
 		await ended.promise;
 	} finally {
 		server?.close();
+		image.close();
 		unregister(directory, volume);
 		if (!isReady) undoPlan(plan);
 	}
 }
 
-function probeOrUndo(plan: MountPlan): number {
+function openOrUndo(plan: MountPlan): FileDevice {
 	try {
-		return probe(plan.paths.image);
+		return openProbed(plan.paths.image);
 	} catch (error) {
 		undoPlan(plan);
 		throw error;
 	}
 }
 
-function probe(imagePath: string): number {
+function openProbed(imagePath: string): FileDevice {
 	const device = FileDevice.open(imagePath, 'read');
 	try {
 		probeVolume(device, imagePath);
-		return device.sizeBytes;
-	} finally {
+		return device;
+	} catch (error) {
 		device.close();
+		throw error;
 	}
 }
 

@@ -11,7 +11,7 @@ import { filesInBlocks } from '../ext/touched-files.ts';
 
 /** Plain data, so that a thread can be given it. */
 export interface VerifyOrder {
-	readonly imagePath: string;
+	readonly volumePath: string;
 	readonly diffArea: DiffAreaShare;
 	readonly segments: readonly SegmentToVerify[];
 	/** Those that can be read. */
@@ -31,9 +31,9 @@ const FILES_MAX = 1000;
 const STEP_BYTES = 16 << 20;
 
 export function verifyCopies(order: VerifyOrder, onProgress: (progress: Progress) => void): VerifiedCopy[] {
-	const { imagePath, diffArea, segments, copies } = order;
+	const { volumePath, diffArea, segments, copies } = order;
 	const reader = new DiffAreaReader(diffArea);
-	const volume = FileDevice.open(imagePath, 'read');
+	const volume = FileDevice.open(volumePath, 'read');
 	try {
 		const damage = findDamage(order, reader, progressOver(segments, onProgress));
 		return copies.map(({ epoch, id, name }): VerifiedCopy => {

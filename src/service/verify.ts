@@ -16,14 +16,14 @@ export type VerifyThreadNews =
 
 /** What is to be verified of these copies: those that can be read. */
 export function verifyOrder(
-	imagePath: string,
+	volumePath: string,
 	diffArea: DiffAreaShare,
 	segments: readonly SegmentToVerify[],
 	copies: readonly ProvidedCopy[],
 ): VerifyOrder {
 	const readable = copies.filter(({ fault }) => fault === null);
 	const named = readable.map(({ copy: { id, name }, number }) => ({ epoch: number, id, name }));
-	return { imagePath, diffArea, segments, copies: named };
+	return { volumePath, diffArea, segments, copies: named };
 }
 
 /** What was found of all copies, those that cannot be read at all among them. */

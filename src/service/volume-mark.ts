@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import createDebug from 'debug';
+import type { FileDevice } from '../block/file-device.ts';
 import type { DiffArea } from '../diff/diff-area.ts';
 import { corrupt, ioError, messageOf } from '../errors.ts';
 import { getXattr, removeXattr, SystemError, setXattr } from '../system/libc.ts';
@@ -29,12 +30,15 @@ export function markFor({ share, allCopies, unrecordedLossBefore }: DiffArea): V
 	return { volumeId: share.volumeId, lostBefore: unrecordedLossBefore };
 }
 
+/** An image that is open: its name is for messages, for another file may have taken it. */
+export type OpenImage = Pick<FileDevice, 'path' | 'steadyPath'>;
+
 /**
  * Reads the mark; undefined where there is none, or can be none. Errors: corrupt `mark-damaged`; io `mark-unreadable`,
  * since without what it says lost copies would pass for sound ones.
  */
-export function readMark(imagePath: string): VolumeMark | undefined {
-	const value = readAttribute(imagePath);
+export function readMark(image: OpenImage): VolumeMark | undefined {
+	const value = readAttribute(image);
 	if (value === undefined) return undefined;
 	try {
 		const { volumeId, lostBefore } = JSON.parse(value.toString()) as VolumeMark;
@@ -42,25 +46,25 @@ export function readMark(imagePath: string): VolumeMark | undefined {
 	} catch {}
 	throw corrupt(
 		'mark-damaged',
-		`${imagePath}: its attribute ${ATTRIBUTE} is not what Noonmark writes: ${value.toString('latin1')}; "setfattr -x ${ATTRIBUTE} IMAGE" removes it`,
+		`${image.path}: its attribute ${ATTRIBUTE} is not what Noonmark writes: ${value.toString('latin1')}; "setfattr -x ${ATTRIBUTE} IMAGE" removes it`,
 	);
 }
 
-function readAttribute(imagePath: string): Buffer | undefined {
+function readAttribute({ path, steadyPath }: OpenImage): Buffer | undefined {
 	try {
-		return getXattr(imagePath, ATTRIBUTE);
+		return getXattr(steadyPath, ATTRIBUTE);
 	} catch (error) {
 		if (error instanceof SystemError && error.code === 'ENOTSUP') return undefined;
-		throw ioError('mark-unreadable', `${imagePath}: its mark cannot be read: ${messageOf(error)}`, error);
+		throw ioError('mark-unreadable', `${path}: its mark cannot be read: ${messageOf(error)}`, error);
 	}
 }
 
 /** Sets the mark, or removes it; durable on return. Returns false where the image cannot have one. */
-export function writeMark(imagePath: string, mark: VolumeMark | undefined): boolean {
+export function writeMark({ path, steadyPath }: OpenImage, mark: VolumeMark | undefined): boolean {
 	try {
-		if (mark) setXattr(imagePath, ATTRIBUTE, Buffer.from(JSON.stringify(mark)));
-		else removeXattr(imagePath, ATTRIBUTE);
-		const fd = openSync(imagePath, 'r');
+		if (mark) setXattr(steadyPath, ATTRIBUTE, Buffer.from(JSON.stringify(mark)));
+		else removeXattr(steadyPath, ATTRIBUTE);
+		const fd = openSync(steadyPath, 'r');
 		try {
 			fsyncSync(fd);
 		} finally {
@@ -68,20 +72,20 @@ export function writeMark(imagePath: string, mark: VolumeMark | undefined): bool
 		}
 		return true;
 	} catch (error) {
-		log('%s: %s', imagePath, messageOf(error));
+		log('%s: %s', path, messageOf(error));
 		return false;
 	}
 }
 
 /** The mark of one image, written only where it changes. */
 export class ImageMark {
-	readonly #imagePath: string;
+	readonly #image: OpenImage;
 	#value: VolumeMark | undefined;
 
 	/** Errors: those of readMark. */
-	constructor(imagePath: string) {
-		this.#imagePath = imagePath;
-		this.#value = readMark(imagePath);
+	constructor(image: OpenImage) {
+		this.#image = image;
+		this.#value = readMark(image);
 	}
 
 	get value(): VolumeMark | undefined {
@@ -90,6 +94,6 @@ export class ImageMark {
 
 	set(mark: VolumeMark | undefined): void {
 		if (mark?.volumeId === this.#value?.volumeId && mark?.lostBefore === this.#value?.lostBefore) return;
-		if (writeMark(this.#imagePath, mark)) this.#value = mark;
+		if (writeMark(this.#image, mark)) this.#value = mark;
 	}
 }

@@ -4,6 +4,7 @@
  */
 import { statfsSync } from 'node:fs';
 import createDebug from 'debug';
+import type { FileDevice } from '../block/file-device.ts';
 import type {
 	CopySelection,
 	FileSystemReport,
@@ -50,6 +51,7 @@ export interface Surroundings {
 export class VolumeService implements MountedVolume {
 	readonly paths: VolumePaths & { readonly live: string };
 	readonly readOnly: boolean;
+	readonly #volumePath: string;
 	readonly #surroundings: Surroundings;
 	readonly #events: EventLog;
 	readonly #coordinator = new Coordinator();
@@ -65,9 +67,9 @@ export class VolumeService implements MountedVolume {
 
 	/**
 	 * Takes everything up: the live device, the data file system, the tree of copies. What was up is taken down again
-	 * where a later step fails.
+	 * where a later step fails. The caller keeps the image open until everything is down.
 	 */
-	static async start(plan: LiveMountPlan, imageSizeBytes: number, surroundings: Surroundings): Promise<VolumeService> {
+	static async start(plan: LiveMountPlan, image: FileDevice, surroundings: Surroundings): Promise<VolumeService> {
 		const { paths } = plan;
 		const events = new EventLog(paths.storage, surroundings.nowMs);
 		if (isInMemory(paths.storage)) {
@@ -81,10 +83,11 @@ export class VolumeService implements MountedVolume {
 		const thread = await LiveThread.start(
 			{
 				imagePath: paths.image,
+				volumePath: image.steadyPath,
 				readOnly: plan.readOnly,
 				storage: {
 					directory: paths.storage,
-					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, imageSizeBytes),
+					maximumBytes: plan.maximumSize && maximumBytes(plan.maximumSize, image.sizeBytes),
 					policy: plan.policy,
 					maximumCopies: plan.maximumCopies,
 					newVolumeId: surroundings.newUuid().replaceAll('-', ''),
@@ -96,7 +99,7 @@ export class VolumeService implements MountedVolume {
 			},
 		);
 		try {
-			service = new VolumeService(plan, thread, events, surroundings);
+			service = new VolumeService(plan, image, thread, events, surroundings);
 		} catch (error) {
 			await thread.abandon();
 			throw error;
@@ -110,15 +113,22 @@ export class VolumeService implements MountedVolume {
 		}
 	}
 
-	private constructor(plan: LiveMountPlan, thread: LiveThread, events: EventLog, surroundings: Surroundings) {
+	private constructor(
+		plan: LiveMountPlan,
+		image: FileDevice,
+		thread: LiveThread,
+		events: EventLog,
+		surroundings: Surroundings,
+	) {
 		this.paths = plan.paths;
+		this.#volumePath = image.steadyPath;
 		this.readOnly = plan.readOnly;
 		this.#surroundings = surroundings;
 		this.#states = new CopyStates(plan);
 		this.#replayJournal = plan.replayJournal;
 		this.#events = events;
-		this.#needs = new NeedReader(thread, plan.paths.image);
-		this.#provider = new SystemProvider(thread, plan.paths.image, thread.diffArea);
+		this.#needs = new NeedReader(thread, this.#volumePath);
+		this.#provider = new SystemProvider(thread, this.#volumePath, thread.diffArea);
 		this.#live = new LiveDevice(thread, { path: plan.paths.live, source: plan.paths.image, readOnly: plan.readOnly });
 	}
 
@@ -213,7 +223,7 @@ export class VolumeService implements MountedVolume {
 		const copies = await this.#provider.copies();
 		const { thread } = this.#live;
 		return verifyProvided(
-			verifyOrder(this.paths.image, thread.diffArea, await thread.segments(), copies),
+			verifyOrder(this.#volumePath, thread.diffArea, await thread.segments(), copies),
 			copies,
 			gone,
 		);

@@ -28,7 +28,7 @@ test('a segment of many chunks that is gone as a whole: its copy is damaged, and
 	const volume = { volumeId: '00'.repeat(16), volumeSizeBytes: CHUNKS * CHUNK_BYTES, chunkSizeBytes: CHUNK_BYTES };
 	const [found, ...others] = verifyCopies(
 		{
-			imagePath,
+			volumePath: imagePath,
 			diffArea: { directory, ...volume, ...share },
 			segments: [{ epoch: 1, lengthBytes: firstPage * PAGE_BYTES + CHUNKS * CHUNK_BYTES }],
 			copies: [{ epoch: 1, id: 'id', name: 'name' }],

@@ -5,17 +5,21 @@ import { readMark, type VolumeMark, writeMark } from '../../src/service/volume-m
 import { setXattr } from '../../src/system/libc.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 
+/** As if the file was open, and the path led to it. */
+const at = (path: string) => ({ path, steadyPath: path });
+
 const MARK: VolumeMark = { volumeId: '00112233445566778899aabbccddeeff', lostBefore: 7 };
 
 test('what can have no mark has none; a mark that cannot be read is an error, not the lack of one', (t) => {
-	t.is(readMark('/proc/version'), undefined);
-	t.false(writeMark('/proc/version', MARK));
-	t.throws(() => readMark(join(temporaryDirectory(t), 'nothing')), { code: 'mark-unreadable', message: /ENOENT/ });
+	t.is(readMark(at('/proc/version')), undefined);
+	t.false(writeMark(at('/proc/version'), MARK));
+	t.throws(() => readMark(at(join(temporaryDirectory(t), 'nothing'))), { code: 'mark-unreadable', message: /ENOENT/ });
 });
 
 test('a mark is what was written last; one that makes no sense is damaged', (t) => {
-	const image = join(temporaryDirectory(t), 'image');
-	writeFileSync(image, '');
+	const path = join(temporaryDirectory(t), 'image');
+	const image = at(path);
+	writeFileSync(path, '');
 	t.is(readMark(image), undefined);
 	if (!writeMark(image, MARK)) return t.log('the file system of temporary files keeps no attributes');
 	t.deepEqual(readMark(image), MARK);
@@ -27,7 +31,7 @@ test('a mark is what was written last; one that makes no sense is damaged', (t) 
 		'{"volumeId":"0","lostBefore":1}',
 		`{"volumeId":"${MARK.volumeId}","lostBefore":"1"}`,
 	]) {
-		setXattr(image, 'user.noonmark', Buffer.from(text));
+		setXattr(path, 'user.noonmark', Buffer.from(text));
 		t.throws(() => readMark(image), { code: 'mark-damaged' }, text);
 	}
 	writeMark(image, undefined);
