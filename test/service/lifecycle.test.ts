@@ -224,6 +224,7 @@ test('who stays connected to the control socket keeps no service that was unmoun
 	await once(silent, 'connect');
 	await noonmarkOk(['unmount', volume.image]);
 	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
+	t.deepEqual(volume.leftovers(), []);
 });
 
 test('in the foreground the command lasts as long as the mount', async (t) => {

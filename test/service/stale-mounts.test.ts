@@ -26,6 +26,7 @@ test('what stood on a service that was killed is cleared away by the next mount 
 	await noonmarkOk(['mount', dead.image, dead.mountpoint]);
 	await noonmarkOk(['unmount', dead.image]);
 	await eventually('the loop device is given up', () => dead.leftovers().length === 0);
+	t.is((await run('mountpoint', [elsewhere])).code, 32, 'nothing is mounted elsewhere either');
 });
 
 test('of two mounts of one image at once the second is refused, and the first one works', async (t) => {
