@@ -30,7 +30,16 @@ import { PAGE_BYTES } from './segment.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { type ChunkContent, type NewRecord, newRecord, type SegmentWriter } from './segment-writer.ts';
-import { isNoSpace, noSegment, storageFull, tooManyCopies, tooSmall } from './storage-errors.ts';
+import {
+	faultNameOf,
+	isNoSpace,
+	noSegment,
+	notGivenBack,
+	notOpened,
+	storageFull,
+	tooManyCopies,
+	tooSmall,
+} from './storage-errors.ts';
 import type { SegmentToVerify } from './verify.ts';
 
 export class DiffArea {
@@ -50,7 +59,11 @@ export class DiffArea {
 	 * copies that read a damaged or missing segment are kept, but unreadable until it is back; the others do not suffer.
 	 */
 	static open(options: DiffAreaOptions): DiffArea {
-		return new DiffArea(options, openDiffArea(options));
+		try {
+			return new DiffArea(options, openDiffArea(options));
+		} catch (error) {
+			throw (error as NodeJS.ErrnoException).errno === undefined ? error : notOpened(options.directory, error);
+		}
 	}
 
 	private constructor(options: DiffAreaOptions, openedArea: OpenedDiffArea) {
@@ -121,9 +134,15 @@ export class DiffArea {
 	resize(maximumBytes: number | null): void {
 		const isTooMuch = () => maximumBytes !== null && this.#kept.all.length > 0 && this.usedBytes > maximumBytes;
 		if (isTooMuch() && this.#policy === 'protect-shadows') throw tooSmall(this.usedBytes, maximumBytes!);
+		const before = this.#kept.maximumBytes;
 		this.#kept.maximumBytes = maximumBytes;
-		while (isTooMuch()) this.#kept.evictOldest('maximum-size');
-		this.#kept.record(null);
+		try {
+			while (isTooMuch()) this.#kept.evictOldest('maximum-size');
+			this.#kept.record(null);
+		} catch (error) {
+			this.#kept.maximumBytes = before;
+			throw error;
+		}
 	}
 
 	/** Bytes that the host file system has given to the directory's files. */
@@ -145,7 +164,7 @@ export class DiffArea {
 			try {
 				this.#prepared = this.#segments.create(this.#chunks.epochs.nextEpoch);
 			} catch (error) {
-				this.#segments.remove(this.#chunks.epochs.nextEpoch);
+				this.#segments.tryRemove(this.#chunks.epochs.nextEpoch);
 				if (!isNoSpace(error) || this.#kept.all.length === 0 || this.#policy === 'protect-shadows') {
 					throw noSegment(this.share.directory, error);
 				}
@@ -203,7 +222,8 @@ export class DiffArea {
 		try {
 			if (this.hasToReclaim) this.#reclaimer.step(this.#kept.all);
 		} catch (error) {
-			this.#kept.noteUnwritable(error);
+			if (faultNameOf(error) === 'ENOTSUP') this.#reclaimer.stop();
+			this.#kept.noteUnwritable(notGivenBack(this.share.directory, error));
 		}
 	}
 
@@ -307,7 +327,7 @@ export class DiffArea {
 		try {
 			this.#segments.grow(this.#segments.create(nextEpoch));
 		} catch (error) {
-			this.#segments.remove(nextEpoch);
+			this.#segments.tryRemove(nextEpoch);
 			throw noSegment(this.share.directory, error);
 		}
 		this.#chunks.beginEpoch(this.#segments.lengths.get(nextEpoch)!);

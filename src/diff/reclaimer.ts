@@ -29,6 +29,7 @@ export class Reclaimer {
 	readonly #segments: SegmentStore;
 	readonly #chunkSizeBytes: number;
 	readonly #jobs: Job[] = [];
+	#isStopped = false;
 
 	constructor(chunks: PreservedChunks, segments: SegmentStore, chunkSizeBytes: number) {
 		this.#chunks = chunks;
@@ -42,6 +43,7 @@ export class Reclaimer {
 
 	/** Has what was kept from this epoch on, up to the next copy's, looked at. `copies` are those that are left. */
 	add(epoch: number, copies: readonly CatalogCopy[]): void {
+		if (this.#isStopped) return;
 		const { epochs } = this.#chunks;
 		const next = copies.find((copy) => copy.epoch > epoch)?.epoch;
 		const toLocation = next === undefined ? Number.POSITIVE_INFINITY : epochs.baseLocation(next);
@@ -55,6 +57,12 @@ export class Reclaimer {
 			const following = epoch + 1;
 			if (!epochs.has(following) && following < this.#chunks.epochs.nextEpoch) this.add(following, copies);
 		}
+	}
+
+	/** Nothing more is given back: the host's file system makes no holes. */
+	stop(): void {
+		this.#jobs.length = 0;
+		this.#isStopped = true;
 	}
 
 	/** One step. Errors of the file system pass through; the part that failed is not tried again. */

@@ -53,13 +53,20 @@ export class SegmentStore {
 
 	/**
 	 * Bytes that the host file system has given to the segments. Only to them: other names in the directory may be mount
-	 * points, the live device's among them, and asking that one from here would wait for this very thread.
+	 * points, the live device's among them, and asking that one from here would wait for this very thread. Where it cannot
+	 * be asked, it is what they were known to take.
 	 */
 	get allocatedBytes(): number {
-		return [...this.#lengths.keys()]
-			.flatMap((epoch) => [this.#path(epoch), this.#placesPath(epoch)])
-			.map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0)
-			.reduce((sum, blocks) => sum + blocks * 512, 0);
+		return [...this.#lengths.keys()].reduce((sum, epoch) => sum + this.#allocatedOf(epoch), 0);
+	}
+
+	#allocatedOf(epoch: number): number {
+		try {
+			const paths = [this.#path(epoch), this.#placesPath(epoch)];
+			return paths.reduce((sum, path) => sum + 512 * (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0), 0);
+		} catch {
+			return this.bytesOf(epoch);
+		}
 	}
 
 	/** How long an epoch's segment file is; 0 where there is none. */
@@ -206,6 +213,13 @@ export class SegmentStore {
 			}
 		}
 		return errors;
+	}
+
+	/** Removes what may have been begun of a segment; where that fails, it is removed at the next opening. */
+	tryRemove(epoch: number): void {
+		try {
+			this.remove(epoch);
+		} catch {}
 	}
 
 	remove(epoch: number): void {

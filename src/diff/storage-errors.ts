@@ -32,6 +32,16 @@ export const lostBeforeFinished = () =>
 export const noSegment = (directory: string, error: unknown) =>
 	ioError('storage-unwritable', `${directory}: no segment can be made: ${messageOf(error)}`, error);
 
+export const notOpened = (directory: string, error: unknown) =>
+	ioError('storage-unwritable', `${directory}: cannot be opened for writing: ${messageOf(error)}`, error);
+
+export const notGivenBack = (directory: string, error: unknown) =>
+	ioError(
+		'storage-unwritable',
+		`${directory}: what deleted copies leave cannot be given back before the older ones go: ${messageOf(error)}`,
+		error,
+	);
+
 /** The name of a fault, for events: errno's of the system call below, else the code of our own error. */
 export function faultNameOf(error: unknown): string {
 	const { cause } = error as { cause?: unknown };

@@ -20,6 +20,6 @@ export function findStorage(target: string): string {
 	}
 	throw missing(
 		'no-such-volume',
-		`${target}: belongs to no mounted volume, and is no storage, nor an image with its storage beside it`,
+		`${target}: belongs to no mounted volume, and is no storage, nor an image with its storage beside it; where the storage is elsewhere, name that`,
 	);
 }

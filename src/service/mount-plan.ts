@@ -3,6 +3,8 @@
  * links, nothing inside anything else that it would hide or feed back into.
  */
 import {
+	accessSync,
+	constants,
 	existsSync,
 	mkdirSync,
 	readdirSync,
@@ -75,8 +77,8 @@ export function checkPrivilege({ readOnly, data, live }: Pick<MountRequest, 'rea
 
 /**
  * Checks a request. Makes the storage directory and the file that the live device is mounted over, where they are not
- * there; for an ordinary user it makes nothing, and plans no live device. Errors: missing `no-such-image`,
- * `no-mount-point`, `no-such-storage`; refused with the reason.
+ * there; for an ordinary user, and where the storage can only be read, it makes nothing, and plans no live device. Errors:
+ * missing `no-such-image`, `no-mount-point`, `no-such-storage`; refused with the reason.
  */
 export function planMount(request: MountRequest): MountPlan {
 	const image = realPath(request.image, 'no-such-image', 'there is no such image');
@@ -88,7 +90,12 @@ export function planMount(request: MountRequest): MountPlan {
 	const { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal } = request;
 	const options = { maximumSize, maximumCopies, policy, readOnly, allowOther, cacheBytes, transport, replayJournal };
 	checkTransport(transport, allowOther);
-	if (process.getuid!() !== 0) {
+	const isReadOnlyPlace = liesOnReadOnly(storage);
+	if (isReadOnlyPlace && !(readOnly && data === null && request.live === undefined)) {
+		const wayOn = 'with --read-only, without --data and --live, it can be looked at';
+		throw refused('storage-read-only', `${storage}: lies on a file system that is mounted read-only; ${wayOn}`);
+	}
+	if (process.getuid!() !== 0 || isReadOnlyPlace) {
 		const paths = { image, mountpoint, live: null, data: null, storage };
 		checkNesting(paths);
 		if (request.storage !== undefined && !isStorage(storage))
@@ -193,6 +200,16 @@ function checkNesting({ image, mountpoint, live, data, storage }: VolumePaths): 
 			'nested-paths',
 			`${mountpoint} and ${data}: neither of the mount point and the data directory may lie inside the other`,
 		);
+	}
+}
+
+/** Whether nothing can be written where the storage is, or would be. */
+function liesOnReadOnly(storage: string): boolean {
+	try {
+		accessSync(existsSync(storage) ? storage : dirname(storage), constants.W_OK);
+		return false;
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code === 'EROFS';
 	}
 }
 

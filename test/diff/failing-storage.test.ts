@@ -1,4 +1,5 @@
 /** A diff area whose segments fail or are slow, while the policy protects the copies. */
+import { renameSync, symlinkSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
@@ -162,3 +163,59 @@ test.serial(
 		t.deepEqual(rig.differences(), []);
 	},
 );
+
+test.serial('where the file system makes no holes, that is told once, and what is kept stays right', (t) => {
+	const rig = new Rig(t, { seed: 33, sizeBytes: SIZE_BYTES });
+	t.teardown(() => interpose(rig.directory, undefined));
+	for (let copies = 0; copies < 4; copies++) {
+		rig.create();
+		// Each flush a record of its own, and so a hole.
+		for (const byteOffset of [0, 200_000, 400_000]) {
+			rig.write(byteOffset, rig.random.bytes(50_000));
+			rig.liveVolume.flush();
+		}
+	}
+	interpose(rig.directory, (call, perform) => {
+		if (call.kind === 'zero') throw systemError('fallocate', constants.errno.EOPNOTSUPP);
+		return perform();
+	});
+	for (const epoch of [2, 3]) {
+		rig.delete(epoch);
+		for (let steps = 0; rig.diffArea.hasToReclaim; steps++) {
+			t.true(steps < 100);
+			rig.diffArea.reclaim();
+		}
+	}
+	rig.noteEvents();
+	t.is(rig.events.length, 1);
+	const [event] = rig.events;
+	t.like(event, { kind: 'storage-unwritable', faultName: 'ENOTSUP' });
+	t.regex((event as { fault: string }).fault, /cannot be given back before the older ones go/);
+	t.deepEqual(rig.differences(), []);
+});
+
+test.serial('a maximum that could not be put on record is not the maximum', (t) => {
+	const rig = rigWithoutCatalog(t, { seed: 34, maximumBytes: 900_000 }, 'EIO', () => true);
+	t.throws(() => rig.diffArea.resize(800_000), { code: 'catalog-unwritable' });
+	t.is(rig.diffArea.maximumBytes, 900_000);
+});
+
+test.serial('a storage that cannot be asked any more: its space is what was known, and the error names it', (t) => {
+	const rig = new Rig(t, { seed: 35, sizeBytes: SIZE_BYTES });
+	rig.create();
+	rig.write(0, rig.random.bytes(100_000));
+	rig.liveVolume.flush();
+	const { usedBytes } = rig.diffArea;
+	const storage = `${rig.image}.noonmark`;
+	renameSync(storage, `${storage}.away`);
+	symlinkSync(storage, storage); // each call fails with ELOOP
+	t.is(rig.diffArea.allocatedBytes, usedBytes);
+	t.throws(() => rig.diffArea.prepareCommit(), {
+		code: 'storage-unwritable',
+		message: /no segment can be made: ELOOP/,
+	});
+	unlinkSync(storage);
+	renameSync(`${storage}.away`, storage);
+	rig.create();
+	t.deepEqual(rig.differences(), []);
+});
