@@ -110,9 +110,16 @@ export class Inode {
 		return this.record.readUInt32LE(at.generation);
 	}
 
-	/** Undefined where the record has no such field. */
+	/** Undefined where the volume knows no projects, or the record has no such field. */
 	get projectId(): number | undefined {
+		if (!this.#superblock.features.has('project')) return undefined;
 		return at.projectId + 4 <= this.#extraEnd ? this.record.readUInt32LE(at.projectId) : undefined;
+	}
+
+	/** The flags that programs see, as `lsattr` shows them. */
+	get visibleFlags(): number {
+		const inherited = isRegular(this) ? layout.INODE_FLAGS.projinherit : 0;
+		return this.flags & layout.VISIBLE_FLAGS & ~inherited;
 	}
 
 	/** 0 where it has none. */

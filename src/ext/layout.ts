@@ -161,6 +161,9 @@ export const INODE_FLAGS = {
 	...{ inline_data: FLAG_INLINE_DATA, projinherit: 0x20000000, casefold: FLAG_CASEFOLD },
 } as const;
 
+/** Which of them programs are told (EXT4_FL_USER_VISIBLE). */
+export const VISIBLE_FLAGS = 0x725bdfff;
+
 /** File types in i_mode, and the mask that selects them (linux/stat.h). */
 export const S_IFMT = 0o170000;
 export const S_IFIFO = 0o010000;

@@ -13,7 +13,7 @@ import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR 
 import { CopyRoot } from './copy-root.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry } from './entry.ts';
-import { ENODATA, ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
+import { ENOENT, ENOSYS, EROFS, ESTALE, errnoOf } from './errno.ts';
 import { ExtTree } from './ext-tree.ts';
 import { ListAhead, type ListNames } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
@@ -21,7 +21,7 @@ import * as protocol from './protocol.ts';
 import type { Request } from './request.ts';
 import type { RequestHandler } from './session.ts';
 import type { StoreAhead } from './store-ahead.ts';
-import { answerXattrNames } from './xattr-reply.ts';
+import { answerXattr, answerXattrNames } from './xattr-reply.ts';
 
 /** A shadow copy as the tree shows it. */
 export interface BrowseCopy {
@@ -198,7 +198,7 @@ export class BrowseTree implements RequestHandler {
 			case protocol.FUSE_STATFS:
 				return answerEmptyStatfs(reply);
 			case protocol.FUSE_GETXATTR:
-				return -ENODATA;
+				return answerXattr(request, reply, undefined);
 			case protocol.FUSE_LISTXATTR:
 				return answerXattrNames(request, reply, []);
 			default:

@@ -7,7 +7,6 @@ import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import type { Inode } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut } from './attributes.ts';
 import type { Entry } from './entry.ts';
-import { ENODATA } from './errno.ts';
 import { inoLow } from './node-id.ts';
 import { FOREVER_SEC, FUSE_GETATTR, FUSE_GETXATTR, FUSE_LISTXATTR, FUSE_STATX } from './protocol.ts';
 import type { Request } from './request.ts';
@@ -69,8 +68,7 @@ export class CopyRoot {
 type RootAnswer = (root: CopyRoot, request: Request, reply: Buffer) => number | undefined;
 
 function getXattr(request: Request, reply: Buffer, xattrs: Xattrs): number {
-	const value = xattrs.get(textOf(requestedXattr(request)));
-	return value ? answerXattr(request, reply, value) : -ENODATA;
+	return answerXattr(request, reply, xattrs.get(textOf(requestedXattr(request))));
 }
 
 const listXattrs = (request: Request, reply: Buffer, xattrs: Xattrs) =>

@@ -5,13 +5,15 @@ import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry, encodeNoEntry } from './entry.ts';
-import { EINVAL, ENAMETOOLONG, ENODATA, ENOSYS, ENOTDIR, ENXIO } from './errno.ts';
+import { EINVAL, ENAMETOOLONG, ENOSYS, ENOTDIR, ENXIO } from './errno.ts';
+import { answerIoctl } from './ioctl-reply.ts';
 import type { ListAhead, ListedTo, ListingPlace } from './list-ahead.ts';
 import { inoLow, ROOT_NODE } from './node-id.ts';
 import {
 	FOREVER_SEC,
 	FUSE_GETATTR,
 	FUSE_GETXATTR,
+	FUSE_IOCTL,
 	FUSE_LISTXATTR,
 	FUSE_LOOKUP,
 	FUSE_LSEEK,
@@ -101,6 +103,8 @@ export class ExtTree {
 				return this.#seek(request, reply, inode);
 			case FUSE_STATFS:
 				return this.#statfs(reply);
+			case FUSE_IOCTL:
+				return answerIoctl(request, reply, inode);
 			default:
 				return -ENOSYS;
 		}
@@ -191,15 +195,17 @@ export class ExtTree {
 	}
 
 	#getXattr(request: Request, reply: Buffer, inode: Inode): number {
-		const value = this.#fs.getXattr(inode, requestedXattr(request));
-		return value ? answerXattr(request, reply, value) : -ENODATA;
+		return answerXattr(request, reply, this.#fs.getXattr(inode, requestedXattr(request)));
 	}
 
 	#seek(request: Request, reply: Buffer, file: Inode): number {
 		const whence = request.get(lseekIn.fields.whence);
 		if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return -EINVAL;
 		const what = whence === SEEK_DATA ? 'data' : 'hole';
-		const byteOffset = this.#fs.seek(file, request.get(lseekIn.fields.byteOffset), what);
+		const { byteOffsetLow, byteOffsetHigh } = lseekIn.fields;
+		// Rounded above 2^53, where no file reaches.
+		const wanted = request.get(byteOffsetHigh) * 2 ** 32 + request.get(byteOffsetLow);
+		const byteOffset = this.#fs.seek(file, wanted, what);
 		if (byteOffset === undefined) return -ENXIO;
 		lseekOut.encode({ byteOffset }, reply);
 		return lseekOut.sizeBytes;

@@ -37,6 +37,7 @@ export const FUSE_RELEASE = 18;
 export const FUSE_CREATE = 35;
 export const FUSE_INTERRUPT = 36;
 export const FUSE_DESTROY = 38;
+export const FUSE_IOCTL = 39;
 export const FUSE_BATCH_FORGET = 42;
 export const FUSE_FALLOCATE = 43;
 export const FUSE_READDIRPLUS = 44;
@@ -246,7 +247,9 @@ export const fallocateIn = struct('fuse_fallocate_in', 32, {
 
 export const lseekIn = struct('fuse_lseek_in', 24, {
 	handle: u64le(0), // fh
-	byteOffset: u64le(8), // offset
+	// What the caller of lseek(2) said, be it -1 or past 2^53.
+	byteOffsetLow: u32le(8), // offset
+	byteOffsetHigh: u32le(12),
 	whence: u32le(16), // whence
 });
 
@@ -263,6 +266,25 @@ export const statfsOut = struct('fuse_kstatfs', 80, {
 	blockSizeBytes: u32le(40), // bsize
 	nameMaxBytes: u32le(44), // namelen
 	fragmentSizeBytes: u32le(48), // frsize
+});
+
+export const ioctlIn = struct('fuse_ioctl_in', 32, {
+	handle: u64le(0), // fh
+	flags: u32le(8), // flags
+	command: u32le(12), // cmd
+	inputBytes: u32le(24), // in_size
+	outputBytes: u32le(28), // out_size
+});
+
+/** What the ioctl tells follows. */
+export const ioctlOut = struct('fuse_ioctl_out', 16, {
+	result: i32le(0), // result
+	flags: u32le(4), // flags
+});
+
+export const fsxattr = struct('fsxattr', 28, {
+	flags: u32le(0), // fsx_xflags
+	projectId: u32le(12), // fsx_projid
 });
 
 /** GETXATTR (the name follows) and LISTXATTR. Size 0 asks for the size alone. */

@@ -1,12 +1,29 @@
-import { ERANGE } from './errno.ts';
+import { EINVAL, ENODATA, EOPNOTSUPP, ERANGE } from './errno.ts';
 import { getxattrIn, getxattrOut } from './protocol.ts';
 import type { Request } from './request.ts';
 
 const TRUSTED = Buffer.from('trusted.');
+const PREFIXES = ['user.', 'trusted.', 'security.', 'gnu.'] as const;
+const WHOLE_NAMES: ReadonlySet<string> = new Set(['system.posix_acl_access', 'system.posix_acl_default']);
 const NUL = Buffer.alloc(1);
 
-/** Answers GETXATTR, by the protocol that LISTXATTR has too: asked with size 0, the answer is the size alone. */
-export function answerXattr(request: Request, reply: Buffer, value: Buffer): number {
+/** Answers GETXATTR; without a value there is no such attribute. */
+export function answerXattr(request: Request, reply: Buffer, value: Buffer | undefined): number {
+	return value
+		? answerValue(request, reply, value)
+		: -errnoOfMissing(Buffer.from(requestedXattr(request)).toString('latin1'));
+}
+
+/** Programs tell by this which kinds of attributes a file system can have. As the kernel's ext4. */
+function errnoOfMissing(name: string): number {
+	if (WHOLE_NAMES.has(name)) return ENODATA;
+	const prefix = PREFIXES.find((known) => name.startsWith(known));
+	if (prefix === undefined) return EOPNOTSUPP;
+	return name === prefix ? EINVAL : ENODATA;
+}
+
+/** By the protocol that LISTXATTR has too: asked with size 0, the answer is the size alone. */
+function answerValue(request: Request, reply: Buffer, value: Buffer): number {
 	const roomBytes = request.get(getxattrIn.fields.sizeBytes);
 	if (roomBytes === 0) {
 		reply.fill(0, 0, getxattrOut.sizeBytes);
@@ -20,7 +37,7 @@ export function answerXattr(request: Request, reply: Buffer, value: Buffer): num
 export function answerXattrNames(request: Request, reply: Buffer, names: readonly Buffer[]): number {
 	const { uid } = request;
 	const shown = names.filter((name) => uid === 0 || !name.subarray(0, TRUSTED.length).equals(TRUSTED));
-	return answerXattr(request, reply, Buffer.concat(shown.flatMap((name) => [name, NUL])));
+	return answerValue(request, reply, Buffer.concat(shown.flatMap((name) => [name, NUL])));
 }
 
 /** The name that a GETXATTR asks for. */

@@ -117,14 +117,17 @@ it('an inode by its number: the journal, and one that the volume does not have',
 	t.deepEqual(codes(inspectImage(image, { path: '/links/nothing' }).errors), ['no-such-file']);
 });
 
-it('the project of an inode whose fields end before it is not made up from what lies there', async (t) => {
+it('the project of an inode is not made up from what lies there, where the volume knows none or its fields end before it', async (t) => {
 	const image = await makeImage(join(temporaryDirectory(t), 'image'), 8, ['-t', 'ext4', '-O', '^metadata_csum']);
 	const input = ['mkdir dir', 'sif dir projid 77'].map((request) => `${request}\n`).join('');
 	await runOk('debugfs', ['-w', '-f', '-', image], { input });
-	t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, 77);
+	const projectId = () => inspectImage(image, { path: '/dir' }).inode?.projectId;
+	t.is(projectId(), null);
+	await runOk('tune2fs', ['-O', 'project', image]);
+	t.is(projectId(), 77);
 	for (const end of [28, 0]) {
 		await runOk('debugfs', ['-w', '-R', `sif dir extra_isize ${end}`, image]);
-		t.is(inspectImage(image, { path: '/dir' }).inode?.projectId, null);
+		t.is(projectId(), null);
 	}
 });
 

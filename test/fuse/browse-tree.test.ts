@@ -212,6 +212,79 @@ print(os.stat(copy + '/..').st_ino == os.stat(root).st_ino, os.listdir(root), os
 	},
 );
 
+/** Prints, for each name of a tree that can be opened, what ioctl(2) tells of it; of some names what is refused. */
+const ASK = `
+import errno, fcntl, os, sys
+os.chdir(sys.argv[1])
+def attempt(action, *args):
+    try: return action(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+def ioctl(command, size):
+    try: return fcntl.ioctl(fd, command, bytes(size)).hex()
+    except OSError as e: return errno.errorcode[e.errno]
+FLAGS, XATTR, VERSION, UNKNOWN = (0x80086601, 8), (0x801c581f, 28), (0x80087601, 8), (0x80085aff, 8)
+if sys.argv[2] == 'ioctls':
+    for directory, directories, names in os.walk(b'.'):
+        directories.sort()
+        for path in [directory] + [os.path.join(directory, name) for name in sorted(names)]:
+            if os.path.islink(path) or not (os.path.isfile(path) or os.path.isdir(path)): continue
+            fd = os.open(path, os.O_RDONLY)
+            print(path, [ioctl(*command) for command in (FLAGS, XATTR, VERSION, UNKNOWN)])
+            os.close(fd)
+if sys.argv[2] == 'xattrs':
+    for path in ['attributes/in-inode', 'links', 'special/fifo', 'links/symlink-10', '.']:
+        for name in ['user.no', 'user.', 'user', 'userno', 'trusted.no', 'trusted.', 'security.no', 'security.', 'gnu.no', 'system.no',
+                'system.posix_acl_access', 'system.posix_acl_default', 'system.posix_acl_acces', 'system.nfs4_acl', 'os2.no', 'no']:
+            print(path, name, attempt(lambda: os.getxattr(path, name, follow_symlinks=False)))
+if sys.argv[2] == 'seeks':
+    for path in ['sparse/punched', 'sparse/only-hole', 'sizes/0', 'sizes/59', 'sizes/4097']:
+        fd = os.open(path, os.O_RDONLY)
+        for offset in [0, 1, 58, 4096, 60000, 299999, 300000, -1, -2**63, 2**53 - 1, 2**53, 2**53 + 1, 2**62, 2**63 - 1]:
+            print(path, offset, [attempt(os.lseek, fd, offset, whence) for whence in (os.SEEK_DATA, os.SEEK_HOLE)])
+        os.close(fd)`;
+
+testEach('flags, projects and generations are those of the kernel', async (t, transport) => {
+	const image = await populated(t, ['-t', 'ext4', '-I', '256', '-O', 'inline_data']);
+	const flags = ['i', 'a', 'd', 'A', 'S', 's', 'u', 't', 'c', 'aiAdS'];
+	const script = 'cd "$1"; mkdir flagged; shift; for f; do echo > "flagged/$f"; chattr "+$f" "flagged/$f"; done';
+	await withKernelMount(image, 'noatime', (root) =>
+		shell(`${script}; mkdir flagged/D flagged/T; chattr +D flagged/D; chattr +T flagged/T; chattr +i flagged`, [
+			root,
+			...flags,
+		]),
+	);
+	// The kernel may know the feature well enough to read it only.
+	await runOk('tune2fs', ['-O', 'project', image]);
+	const inherits = 'sif directories flags 0x20080000';
+	const input = [
+		inherits,
+		'sif directories projid 4711',
+		'sif sizes/60 projid 4000000000',
+		'sif sizes/61 flags 0x30000000',
+		'sif sizes/70000 flags 0x82000',
+	];
+	await runOk('debugfs', ['-w', '-f', '-', image], { input: input.join('\n') });
+	const ask = async (root: string) => String(await runOk('python3', ['-c', ASK, root, 'ioctls']));
+	const { mountPoint } = await transport.serve(t, fixed({ number: 1, name: NAMES[0], image }));
+	const [ours, kernels] = [await ask(join(mountPoint, NAMES[0])), await kernelView(t, image, ask)];
+	t.regex(kernels, /directories' .*'00020000/);
+	for (const seen of [/67120000/, /00286bee/, /f8000010/]) t.regex(kernels, seen);
+	transport.same(t, 'flags, projects and generations', ours.split('\n'), kernels.split('\n'));
+});
+
+testEach('attributes and places of files that cannot be are refused as by the kernel', async (t, transport) => {
+	const image = await populated(t, ['-t', 'ext4', '-O', 'inline_data']);
+	const { mountPoint } = await transport.serve(t, fixed({ number: 1, name: NAMES[0], image }));
+	const ask = async (root: string, what: string) => String(await runOk('python3', ['-c', ASK, root, what])).split('\n');
+	for (const [what, named] of [
+		['xattrs', 'errors'],
+		['seeks', 'data and holes'],
+	] as const) {
+		const expected = await kernelView(t, image, (root) => ask(root, what));
+		transport.same(t, named, await ask(join(mountPoint, NAMES[0]), what), expected);
+	}
+});
+
 testEach(
 	'a copy that cannot be opened is a directory that cannot be entered; the others are not touched',
 	async (t, transport) => {

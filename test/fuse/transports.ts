@@ -63,6 +63,7 @@ const GAPS_OF_FUSE_NATIVE = [
 	'attributes that outgrow the first buffer of a reader',
 	'times to the nanosecond',
 	'data and holes',
+	'flags, projects and generations',
 	'birth times',
 	'what other users may read',
 	'inode numbers of two copies, in both halves',
