@@ -6,9 +6,8 @@
 import { createRequire } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ioError, messageOf, unsupported } from '../errors.ts';
-import { findMount } from '../system/mountinfo.ts';
 import { EIO, EROFS } from './errno.ts';
-import { checkMountPoint, type MountOptions, SUBTYPE, TYPE } from './mount.ts';
+import { checkMountPoint, isMounted, type MountedFrom, type MountOptions, SUBTYPE } from './mount.ts';
 import type { NodeId } from './node-id.ts';
 import { PathClient, RequestError } from './path-client.ts';
 import type { RequestHandler } from './session.ts';
@@ -20,6 +19,7 @@ const NANOSEC_PER_MS = 1e6;
 export interface FuseNativeMount {
 	/** Absolute, without symbolic links. */
 	readonly mountPoint: string;
+	readonly source: string;
 	/** Resolves when it is unmounted, by whomever. */
 	readonly ended: Promise<void>;
 }
@@ -65,12 +65,13 @@ export async function mountFuseNative(
 			else resolve();
 		});
 	});
-	return { mountPoint, ended: untilGone(mountPoint) };
+	const mount = { mountPoint, source: options.source };
+	return { ...mount, ended: untilGone(mount) };
 }
 
 /** The package does not notice it. */
-async function untilGone(mountPoint: string): Promise<void> {
-	while (findMount(mountPoint)?.type === TYPE) await delay(GONE_POLL_MS);
+async function untilGone(mount: MountedFrom): Promise<void> {
+	while (isMounted(mount)) await delay(GONE_POLL_MS);
 }
 
 function load(): FuseNative | undefined {

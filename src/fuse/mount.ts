@@ -2,7 +2,7 @@ import { closeSync, constants, openSync, realpathSync, statSync, writeFileSync }
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
 import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
-import { findMount, mountsAt } from '../system/mountinfo.ts';
+import { findMount, type MountEntry, mountsAt } from '../system/mountinfo.ts';
 import { mountAsUser, unmountAsUser } from './fusermount.ts';
 import { MAX_CONTENT_BYTES } from './protocol.ts';
 
@@ -26,6 +26,7 @@ export interface FuseMount {
 	readonly fd: number;
 	/** Absolute, without symbolic links. */
 	readonly mountPoint: string;
+	readonly source: string;
 	/** `major:minor` of the mount: names its connection and its backing device in sysfs. */
 	readonly majorMinor: string;
 }
@@ -40,7 +41,7 @@ export function mountFuse(options: MountOptions): FuseMount {
 	const mountPoint = checkMountPoint(options);
 	const fd = isRoot() ? mountAsRoot(mountPoint, options) : mountAsUser({ ...options, mountPoint, subtype: SUBTYPE });
 	const entry = findMount(mountPoint);
-	if (entry?.type === TYPE) return { fd, mountPoint, majorMinor: entry.majorMinor };
+	if (entry?.type === TYPE) return { fd, mountPoint, source: options.source, majorMinor: entry.majorMinor };
 	closeSync(fd);
 	throw ioError('mount-failed', `${mountPoint}: mounted, but not to be found in mountinfo`);
 }
@@ -61,15 +62,31 @@ function mountAsRoot(mountPoint: string, options: MountOptions): number {
 	}
 }
 
+/** One of our mounts. */
+export type MountedFrom = Pick<FuseMount, 'mountPoint' | 'source'>;
+
+/**
+ * Tells our mounts of a source (an image) from others. Once a mount is gone, the next one may have its mount point and
+ * its numbers; but nobody else serves the same image.
+ */
+export const isOneFrom = (source: string) => {
+	const wanted = Buffer.from(source);
+	return (entry: MountEntry) => entry.type === TYPE && entry.source.equals(wanted);
+};
+
+/** Whether it is there, on top or below what somebody else has mounted over it. */
+export const isMounted = ({ mountPoint, source }: MountedFrom) => mountsAt(mountPoint).some(isOneFrom(source));
+
 /**
  * Ends a mount; every session on it then returns. `detach` takes it out of the tree at once and lets those go on who have
  * files open there. Never call it from a thread that serves the mount. Not mounted any more is no error. What somebody
  * else has mounted there is left alone: where it lies over ours, so is ours. Errors: `refused` (`mount-busy`), also for
  * that where `detach` is not set; `io` (`unmount-failed`).
  */
-export function unmount(mountPoint: string, options: { readonly detach: boolean }): void {
-	if (!options.detach) checkNotCovered(mountPoint);
-	if (findMount(mountPoint)?.type !== TYPE) return;
+export function unmount({ mountPoint, source }: MountedFrom, options: { readonly detach: boolean }): void {
+	if (!options.detach) checkNotCovered(mountPoint, isOneFrom(source));
+	const top = findMount(mountPoint);
+	if (!top || !isOneFrom(source)(top)) return;
 	if (!isRoot()) {
 		unmountAsUser(mountPoint, options);
 		return;
@@ -84,12 +101,15 @@ export function unmount(mountPoint: string, options: { readonly detach: boolean 
 	}
 }
 
-/** Errors: `refused` (`mount-busy`) where something else is mounted over a mount of ours. */
-export function checkNotCovered(mountPoint: string): void {
-	const types = mountsAt(mountPoint).map(({ type }) => type);
-	const top = types.at(-1);
-	if (!types.includes(TYPE) || top === TYPE) return;
-	throw refused('mount-busy', `${mountPoint}: ${top} is mounted over it; unmount that first: umount ${mountPoint}`);
+/** Errors: `refused` (`mount-busy`) where something else is mounted over the mount that is meant. */
+export function checkNotCovered(mountPoint: string, isMeant: (entry: MountEntry) => boolean): void {
+	const mounts = mountsAt(mountPoint);
+	const top = mounts.at(-1);
+	if (!top || !mounts.some(isMeant) || isMeant(top)) return;
+	throw refused(
+		'mount-busy',
+		`${mountPoint}: ${top.type} is mounted over it; unmount that first: umount ${mountPoint}`,
+	);
 }
 
 /**

@@ -61,7 +61,7 @@ export class BrowseMount implements ServedTree {
 	}
 
 	unmount(options: { detach: boolean }): void {
-		unmount(this.mountPoint, options);
+		unmount(this.#mount, options);
 	}
 
 	async stop(): Promise<void> {

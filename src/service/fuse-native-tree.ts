@@ -37,7 +37,7 @@ export class FuseNativeTree implements ServedTree {
 	}
 
 	unmount(options: { detach: boolean }): void {
-		unmount(this.#mount.mountPoint, options);
+		unmount(this.#mount, options);
 	}
 
 	/** Its library cannot be stopped: it is, with the process. */

@@ -131,9 +131,10 @@ export class ImageBrowser implements MountedVolume {
 		return this.#parts.events.follow(gone);
 	}
 
-	async unmount(): Promise<void> {
+	async unmount(): Promise<StatusReport> {
 		const { paths, tree } = this.#parts;
 		checkNotUsed(paths.mountpoint);
+		const status = await this.status();
 		this.#ending = true;
 		try {
 			tree.unmount({ detach: false });
@@ -143,6 +144,7 @@ export class ImageBrowser implements MountedVolume {
 		}
 		await tree.ended;
 		this.#close();
+		return status;
 	}
 
 	async endPatiently(impatient: AbortSignal): Promise<void> {

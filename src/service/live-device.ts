@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import createDebug from 'debug';
-import { messageOf, NoonmarkError, refused } from '../errors.ts';
-import { mountFuse, unmount } from '../fuse/mount.ts';
+import { ioError, messageOf, NoonmarkError, refused } from '../errors.ts';
+import { checkNotCovered, isMounted, type MountedFrom, mountFuse, unmount } from '../fuse/mount.ts';
 import type { Writer } from '../shadow/writers.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { FileSystemWriter } from './file-system-writer.ts';
-import { loopDevicesOver, mountPointsOf } from './loop-mounts.ts';
+import { type DeviceMount, deviceNumber, loopDevicesOver, mountsFrom, withLoopDevicesOver } from './loop-mounts.ts';
 import { runTool } from './run-tool.ts';
 import type { LiveThread } from './thread-clients.ts';
 
@@ -25,6 +25,7 @@ const LOOP_RELEASE_MS_MAX = 3000;
 export class LiveDevice {
 	readonly path: string;
 	readonly thread: LiveThread;
+	readonly #mount: MountedFrom;
 	/** Where the service itself has mounted the file system. */
 	#data: string | null = null;
 
@@ -32,59 +33,67 @@ export class LiveDevice {
 	constructor(thread: LiveThread, options: { path: string; source: string; readOnly: boolean }) {
 		this.thread = thread;
 		this.path = options.path;
-		const mount = mountFuse({
-			mountPoint: options.path,
-			root: 'file',
-			source: options.source,
-			readOnly: options.readOnly,
-			allowOther: false,
-		});
+		const { path: mountPoint, source, readOnly } = options;
+		const mount = mountFuse({ mountPoint, root: 'file', source, readOnly, allowOther: false });
+		this.#mount = mount;
 		thread.serve(mount.fd);
 	}
 
 	/**
 	 * Mounts the file system of the live device. The loop device does direct I/O: several requests are under way at once,
-	 * and nothing is cached twice. It detaches itself when its last mount goes.
+	 * and nothing is cached twice. It detaches itself when its last mount goes. Until it is mounted it is held open: somebody
+	 * else may detach what is not in use, and its number would be another file's at once.
 	 */
 	async mountData(directory: string, readOnly: boolean): Promise<void> {
 		const options = readOnly ? ['--read-only'] : [];
 		const output = await runTool('losetup', ['--find', '--show', '--direct-io=on', ...options, this.path]);
 		const loop = output.trim();
-		try {
-			await runTool('mount', ['-o', readOnly ? 'ro' : 'rw', loop, directory]);
-			this.#data = directory;
-		} finally {
-			// Where it is gone already, because nobody has mounted it or somebody else detached it, that is no error of ours.
-			await runTool('losetup', ['--detach', loop]).catch((error) => log('%s', messageOf(error)));
-		}
+		await withLoopDevicesOver(this.path, async (held) => {
+			if (!held.some(({ path }) => path === loop))
+				throw ioError('loop-device-lost', `${loop}: was detached by somebody else before it was mounted; try again`);
+			try {
+				await runTool('mount', ['-o', readOnly ? 'ro' : 'rw', loop, directory]);
+				this.#data = directory;
+			} finally {
+				await runTool('losetup', ['--detach', loop]).catch((error) => log('%s', messageOf(error)));
+			}
+		});
 	}
 
-	/** Errors: io `tool-failed` where it is in use. */
+	/** Errors: refused `mount-busy` where something else is mounted over the data directory: it would be unmounted instead. */
+	checkDataNotCovered(): void {
+		if (this.#data === null) return;
+		const ours = loopDevicesOver(this.path).flatMap(({ majorMinors }) => majorMinors);
+		checkNotCovered(this.#data, ({ majorMinor }) => ours.includes(majorMinor));
+	}
+
+	/** Errors: io `tool-failed` where it is in use; those of checkDataNotCovered. */
 	async #unmountData(): Promise<void> {
 		// Somebody may unmount it at any time, as the system does when it shuts down.
-		const isMounted = (data: string) => this.mountPoints().includes(data);
-		if (this.#data === null || !isMounted(this.#data)) return;
+		const isThere = (data: string) => this.mounts().some(({ mountPoint }) => mountPoint === data);
+		if (this.#data === null || !isThere(this.#data)) return;
+		this.checkDataNotCovered();
 		try {
 			await runTool('umount', [this.#data]);
 		} catch (error) {
-			if (isMounted(this.#data)) throw error;
+			if (isThere(this.#data)) throw error;
 		}
 		this.#data = null;
 	}
 
 	/** Every file system that is mounted from the live device, by whomever. */
 	writers(): Writer[] {
-		return this.mountPoints().map((mountPoint) => new FileSystemWriter(mountPoint));
+		return this.mounts().map((mount) => new FileSystemWriter(mount));
 	}
 
-	mountPoints(): string[] {
-		return mountPointsOf(loopDevicesOver(this.path).flatMap(({ majorMinors }) => majorMinors));
+	mounts(): DeviceMount[] {
+		return mountsFrom(this.path);
 	}
 
 	/** Unmounts and waits until the volume is closed. Errors: refused `mount-busy`; io `tool-failed` where data is in use. */
 	async close(): Promise<void> {
 		await this.#unmountData();
-		const wasMounted = findMount(this.path) !== undefined;
+		const wasMounted = isMounted(this.#mount);
 		await this.#unmountWhenReleased();
 		if (!wasMounted) await this.#endsBySelf();
 		await this.thread.ended;
@@ -111,8 +120,8 @@ export class LiveDevice {
 			}
 			await delay(RETRY_MS, undefined, { signal: impatient }).catch(() => undefined);
 		}
-		for (const mountPoint of this.mountPoints()) await shutDown(mountPoint);
-		unmount(this.path, { detach: true });
+		for (const mount of this.mounts()) await shutDown(mount);
+		unmount(this.#mount, { detach: true });
 		// Not there any more where it has just ended by itself.
 		await this.thread.stop().catch((error) => log('%s', messageOf(error)));
 		await this.thread.ended;
@@ -121,7 +130,7 @@ export class LiveDevice {
 	async #unmountWhenReleased(): Promise<void> {
 		for (let waitedMs = 0; ; waitedMs += 50) {
 			try {
-				return unmount(this.path, { detach: false });
+				return unmount(this.#mount, { detach: false });
 			} catch (error) {
 				const busy = error instanceof NoonmarkError && error.code === 'mount-busy';
 				if (!busy || waitedMs >= LOOP_RELEASE_MS_MAX) throw error;
@@ -132,12 +141,10 @@ export class LiveDevice {
 }
 
 /** Writes a file system out, ends it, and takes it out of sight: its disk is as after an unmount, whoever is still in it. */
-async function shutDown(mountPoint: string): Promise<void> {
+async function shutDown({ mountPoint, majorMinor }: DeviceMount): Promise<void> {
 	// Where that fails, what was synced is on the disk; the rest is lost, as in a power cut.
-	for (const [command, ...args] of [
-		[process.execPath, SHUT_DOWN, mountPoint],
-		['umount', '--lazy', mountPoint],
-	] as const) {
-		await runTool(command, args, SHUT_DOWN_MS_MAX).catch((error) => log('%s', messageOf(error)));
-	}
+	const attempt = (command: string, args: string[]) =>
+		runTool(command, args, SHUT_DOWN_MS_MAX).catch((error) => log('%s', messageOf(error)));
+	await attempt(process.execPath, [SHUT_DOWN, mountPoint, String(deviceNumber(majorMinor))]);
+	if (findMount(mountPoint)?.majorMinor === majorMinor) await attempt('umount', ['--lazy', mountPoint]);
 }

@@ -12,6 +12,13 @@ export interface LoopDevice {
 	readonly majorMinors: readonly string[];
 }
 
+/** A mounted file system, with the number of its device: its mount point may be another's a moment later. */
+export interface DeviceMount {
+	readonly mountPoint: string;
+	/** `7:3` */
+	readonly majorMinor: string;
+}
+
 /**
  * The loop devices whose backing file has this path (absolute, without symbolic links). Asks nothing of the file, so that
  * it may be a live device.
@@ -47,8 +54,11 @@ export async function withLoopDevicesOver(
 export function loopDevicesOverImage(image: string): LoopDevice[] {
 	const { dev, ino } = statSync(image, { bigint: true });
 	const mounts = readMountInfo();
-	const isImage = (path: string) =>
-		path === image || (mountOf(path, mounts)?.majorMinor === majorMinorOf(dev) && inodeOf(path) === ino);
+	const isOnDevice = (path: string) => {
+		const mount = mountOf(path, mounts);
+		return mount !== undefined && deviceNumber(mount.majorMinor) === dev;
+	};
+	const isImage = (path: string) => path === image || (isOnDevice(path) && inodeOf(path) === ino);
 	return loopDevices().flatMap(({ name, backingFile }) => (isImage(backingFile) ? [loopDevice(name)] : []));
 }
 
@@ -72,9 +82,11 @@ function mountOf(path: string, mounts: readonly MountEntry[]): MountEntry | unde
 	);
 }
 
-/** `major:minor` of a st_dev: makedev(3). */
-const majorMinorOf = (dev: bigint) =>
-	`${((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)}:${(dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn)}`;
+/** The st_dev of files in a file system with this `major:minor`: makedev(3). */
+export function deviceNumber(majorMinor: string): bigint {
+	const [major, minor] = majorMinor.split(':').map(BigInt) as [bigint, bigint];
+	return ((major & 0xfffn) << 8n) | ((major & ~0xfffn) << 32n) | (minor & 0xffn) | ((minor & ~0xffn) << 12n);
+}
 
 /** The numbers of a block device and of its partitions, by its name below /sys/block. */
 export function majorMinorsOf(name: string): string[] {
@@ -83,13 +95,27 @@ export function majorMinorsOf(name: string): string[] {
 	return ['', ...partitions].flatMap((entry) => readText(`${directory}/${entry}/dev`) ?? []);
 }
 
-/** Where devices with these numbers are mounted: one mount point for each file system. */
-export function mountPointsOf(majorMinors: readonly string[]): string[] {
-	const byDevice = new Map<string, string>();
+/** What is mounted from devices with these numbers: one mount for each file system. */
+function mountsOf(majorMinors: readonly string[]): DeviceMount[] {
+	const byDevice = new Map<string, DeviceMount>();
 	for (const { majorMinor, mountPoint } of readMountInfo()) {
-		if (majorMinors.includes(majorMinor) && !byDevice.has(majorMinor)) byDevice.set(majorMinor, mountPoint.toString());
+		if (majorMinors.includes(majorMinor) && !byDevice.has(majorMinor))
+			byDevice.set(majorMinor, { majorMinor, mountPoint: mountPoint.toString() });
 	}
 	return [...byDevice.values()];
+}
+
+/** Where devices with these numbers are mounted: one mount point for each file system. */
+export const mountPointsOf = (majorMinors: readonly string[]): string[] =>
+	mountsOf(majorMinors).map(({ mountPoint }) => mountPoint);
+
+/** What is mounted from the loop devices over this file: one mount for each file system. */
+export function mountsFrom(filePath: string): DeviceMount[] {
+	const numbers = () => loopDevicesOver(filePath).flatMap(({ majorMinors }) => majorMinors);
+	const mounts = mountsOf(numbers());
+	// A device that was given up between the two looks may be over another file by the second.
+	const remaining = numbers();
+	return mounts.filter(({ majorMinor }) => remaining.includes(majorMinor));
 }
 
 /** Undefined where it cannot be told: the file was deleted, or is not for our eyes. */

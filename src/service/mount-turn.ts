@@ -7,23 +7,43 @@ import { filesInBase, makeBaseDirectory, volumeDirectory } from './runtime-direc
 const WAIT_MS_MAX = 10_000;
 
 /**
- * Mounts of one image begin one after the other: a second one must neither take the first one's record for its own nor
- * remove it. Resolves to what ends the turn, as the end of the process does. Errors: refused `image-in-use`.
+ * Mounts that have a place in common (image, mount point, …) begin one after the other: a second one must neither take the
+ * first one's record for its own nor mount over it. Resolves to what ends the turn, as the end of the process does.
+ * Errors: refused `image-in-use`.
  */
-export async function turnToMount(image: string): Promise<() => void> {
+export async function turnToMount(places: readonly string[]): Promise<() => void> {
 	makeBaseDirectory();
-	const path = `${volumeDirectory(image)}.lock`;
+	const ends: (() => void)[] = [];
+	const endTurn = () => {
+		for (const end of ends.splice(0)) end();
+	};
+	try {
+		// Everybody takes them in one order, so that no two wait for each other.
+		for (const place of [...new Set(places)].sort())
+			ends.push(
+				await turnWith(`${volumeDirectory(place)}.lock`, `${place}: another process mounts there or from there`),
+			);
+		return endTurn;
+	} catch (error) {
+		endTurn();
+		throw error;
+	}
+}
+
+/**
+ * What a killed service left on record in a directory is cleared away by one after the other. Whoever waits for this
+ * holds nothing that the others wait for. Errors: refused `image-in-use`.
+ */
+export const turnToCleanUp = (directory: string) =>
+	turnWith(`${directory}.cleanup.lock`, `${directory}: another process clears away what is on record there`);
+
+async function turnWith(path: string, message: string): Promise<() => void> {
 	for (let waitedMs = 0; waitedMs < WAIT_MS_MAX; waitedMs += 50) {
-		let fd = takeLock(path);
-		if (fd !== undefined) {
-			return () => {
-				if (fd !== undefined) removeLock(path, fd);
-				fd = undefined;
-			};
-		}
+		const fd = takeLock(path);
+		if (fd !== undefined) return () => removeLock(path, fd);
 		await delay(50);
 	}
-	throw refused('image-in-use', `${image}: is being mounted by another process; wait until that is done`);
+	throw refused('image-in-use', `${message}; wait until that is done`);
 }
 
 /** What mounts that were killed have left. Whoever waits for one of these begins anew. */

@@ -31,10 +31,10 @@ export interface MountedVolume {
 	/** These, and then each new one, until the service ends or `gone` aborts. */
 	follow(gone: AbortSignal): AsyncGenerator<VolumeEvent>;
 	/**
-	 * Takes everything down. Errors: refused `mount-busy`, with who is in the way; where that can be seen beforehand,
+	 * Takes everything down; returns how it stood before. Errors: refused `mount-busy`, with who is in the way; where that can be seen beforehand,
 	 * nothing has been taken down.
 	 */
-	unmount(): Promise<void>;
+	unmount(): Promise<StatusReport>;
 	/**
 	 * As unmount, but whoever uses a mount may go on until the signal aborts. Then what was written is made durable, and who
 	 * still uses a mount gets errors.

@@ -9,15 +9,7 @@ import { hasLiveDevice, type MountPlan, type MountRequest, planMount, undoPlan }
 import { removeLeftLocks, turnToMount } from './mount-turn.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { probeVolume } from './probe-volume.ts';
-import {
-	absolutePath,
-	makeVolumeDirectory,
-	processStamp,
-	register,
-	socketPathIn,
-	unregister,
-	untilSettled,
-} from './runtime-directory.ts';
+import { absolutePath, processStamp, register, unregister, untilSettled } from './runtime-directory.ts';
 import { emptyLogRemover, removeOldLogs } from './service-logs.ts';
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
@@ -38,7 +30,7 @@ export async function runService(
 ): Promise<void> {
 	const image = absolutePath(request.image);
 	const removeLogIfEmpty = emptyLogRemover(image);
-	const endTurn = await turnToMount(image);
+	const endTurn = await turnToMount(placesIn(request));
 	try {
 		removeLeftLocks();
 		removeOldLogs();
@@ -57,18 +49,14 @@ async function serveVolume(
 	surroundings: Surroundings,
 	onReady: (status: StatusReport) => void,
 ): Promise<void> {
-	const { mountpoint, data, live } = request;
 	await untilSettled(absolutePath(request.image));
-	await cleanUpStaleMounts(
-		[request.image, mountpoint, data, live].filter((path) => path !== undefined).map(absolutePath),
-	);
+	await cleanUpStaleMounts(placesIn(request));
 	const plan = planMount(request);
 	process.chdir('/'); // so that no directory is kept busy; all paths are absolute by now
 	const image = openOrUndo(plan);
-	const directory = makeVolumeDirectory(plan.paths.image);
 	const { pid } = process;
 	const volume = { ...plan.paths, readOnly: plan.readOnly, pid, processStamp: processStamp(pid) };
-	register(directory, volume);
+	const { socketPath } = register(volume);
 	let server: Server | undefined;
 	let isReady = false;
 	try {
@@ -76,7 +64,7 @@ async function serveVolume(
 			? await VolumeService.start(plan, image, surroundings)
 			: await ImageBrowser.start(plan, image.steadyPath, surroundings);
 		const ended = untilEnd(service);
-		server = await serveControl(socketPathIn(directory, volume), (message, gone) =>
+		server = await serveControl(socketPath, (message, gone) =>
 			answer(service, message, { gone, unmounted: ended.unmounted }).catch((error) => {
 				if (!(error instanceof NoonmarkError) || error.code !== 'thread-ended') throw error;
 				throw ioError('service-gone', `${plan.paths.image}: is being unmounted`);
@@ -88,10 +76,16 @@ async function serveVolume(
 	} finally {
 		server?.close();
 		image.close();
-		unregister(directory, volume);
+		unregister(volume);
 		if (!isReady) undoPlan(plan);
 	}
 }
+
+/** Every place that a mount is to stand on. */
+const placesIn = ({ image, mountpoint, data, live, storage }: MountRequest) => [
+	...[image, mountpoint, data, live, storage].filter((path) => path !== undefined).map(absolutePath),
+	...(storage === undefined ? [`${absolutePath(image)}.noonmark`] : []),
+];
 
 function openOrUndo(plan: MountPlan): FileDevice {
 	try {
@@ -168,8 +162,7 @@ async function answer(service: MountedVolume, request: ControlRequest, conversat
 		case 'inspect':
 			return service.inspect(request.copy, request.selection);
 		case 'unmount': {
-			const status = await service.status();
-			await service.unmount();
+			const status = await service.unmount();
 			setImmediate(conversation.unmounted);
 			return status;
 		}

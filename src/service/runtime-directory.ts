@@ -11,6 +11,7 @@ import {
 	readFileSync,
 	realpathSync,
 	renameSync,
+	rmdirSync,
 	rmSync,
 	writeFileSync,
 } from 'node:fs';
@@ -81,26 +82,39 @@ export function filesInBase(ending: string): string[] {
 	return readdirSync(base).flatMap((name) => (name.endsWith(ending) ? [join(base, name)] : []));
 }
 
-/** Makes the directory of a volume, for its owner alone. */
-export function makeVolumeDirectory(image: string): string {
-	makeBaseDirectory();
-	const directory = volumeDirectory(image);
-	mkdirSync(directory, { recursive: true, mode: 0o700 });
-	return directory;
-}
-
-/** Puts a volume on record, so that commands find it. */
-export function register(directory: string, volume: RunningVolume): void {
+/**
+ * Puts a volume on record, so that commands find it. Its predecessor may be about to remove the directory, which it does
+ * where the directory is empty only.
+ */
+export function register(volume: RunningVolume): RegisteredVolume {
+	const directory = volumeDirectory(volume.image);
 	const path = statePathIn(directory);
-	writeFileSync(`${path}.new`, JSON.stringify(volume), { mode: 0o600 });
+	makeBaseDirectory();
+	while (!attempt(() => writeFileSync(`${path}.new`, JSON.stringify(volume), { mode: 0o600 }), 'ENOENT'))
+		mkdirSync(directory, { recursive: true, mode: 0o700 });
 	renameSync(`${path}.new`, path);
+	return { volume, directory, socketPath: socketPathIn(directory, volume) };
 }
 
-/** Takes a volume off record, unless it is another's by now. */
-export function unregister(directory: string, { pid, processStamp: stamp }: RunningVolume): void {
+/** Takes a volume off record, unless it is another's by now. From its first step on a successor may move in. */
+export function unregister(volume: RunningVolume): void {
+	const directory = volumeDirectory(volume.image);
 	const recorded = readState(directory);
-	if (recorded?.pid !== pid || recorded.processStamp !== stamp) return;
-	rmSync(directory, { recursive: true, force: true });
+	if (recorded?.pid !== volume.pid || recorded.processStamp !== volume.processStamp) return;
+	rmSync(socketPathIn(directory, volume), { force: true });
+	rmSync(statePathIn(directory), { force: true });
+	attempt(() => rmdirSync(directory), 'ENOTEMPTY', 'ENOENT');
+}
+
+/** False where it failed with one of these codes. Errors: all others. */
+function attempt(action: () => void, ...codes: string[]): boolean {
+	try {
+		action();
+		return true;
+	} catch (error) {
+		if (codes.includes((error as NodeJS.ErrnoException).code!)) return false;
+		throw error;
+	}
 }
 
 /** All that this user has on record, living or left behind, in the order of their images. */

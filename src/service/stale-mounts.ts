@@ -1,13 +1,14 @@
-import { TYPE, unmount } from '../fuse/mount.ts';
+import { isOneFrom, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
 import { type LoopDevice, mountPointsOf, withLoopDevicesOver } from './loop-mounts.ts';
-import { turnToMount } from './mount-turn.ts';
+import { turnToCleanUp } from './mount-turn.ts';
 import { runTool } from './run-tool.ts';
 import {
 	findKilledVolume,
 	isAlive,
 	placesOf,
 	type RegisteredVolume,
+	type RunningVolume,
 	registeredVolumes,
 	unregister,
 } from './runtime-directory.ts';
@@ -26,25 +27,35 @@ export async function cleanUpStaleMounts(places: readonly string[]): Promise<voi
 
 /** Clears away what the killed service of a volume left, and returns what it was; undefined where there is none. */
 export async function cleanUpKilled(target: string): Promise<RegisteredVolume | undefined> {
-	const image = findKilledVolume(target)?.volume.image;
-	if (image === undefined) return undefined;
-	const endTurn = await turnToMount(image);
+	const killed = findKilledVolume(target);
+	return killed && cleanUp(killed);
+}
+
+/**
+ * Undefined where another process has done so meanwhile: what stands in these places by now may be of a service that
+ * lives.
+ */
+async function cleanUp({ directory }: RegisteredVolume): Promise<RegisteredVolume | undefined> {
+	const endTurn = await turnToCleanUp(directory);
 	try {
-		const killed = findKilledVolume(target); // a mount may have cleared it away meanwhile
-		if (killed) await cleanUp(killed);
+		const killed = registeredVolumes().find((registered) => registered.directory === directory && !isAlive(registered));
+		if (killed) await clearAway(killed.volume);
+		if (killed) unregister(killed.volume);
 		return killed;
 	} finally {
 		endTurn();
 	}
 }
 
-async function cleanUp({ volume, directory }: RegisteredVolume): Promise<void> {
-	const { live, mountpoint } = volume;
+async function clearAway({ image, live, mountpoint }: RunningVolume): Promise<void> {
 	if (live !== null) await withLoopDevicesOver(live, giveUp);
 	for (const mountPoint of [live, mountpoint]) {
-		while (mountPoint !== null && findMount(mountPoint)?.type === TYPE) unmount(mountPoint, { detach: true });
+		const isOnTop = (path: string) => {
+			const top = findMount(path);
+			return top && isOneFrom(image)(top);
+		};
+		while (mountPoint !== null && isOnTop(mountPoint)) unmount({ mountPoint, source: image }, { detach: true });
 	}
-	unregister(directory, volume);
 }
 
 /** Unmounts what is mounted from these loop devices, which go when nobody holds them any more. */
@@ -54,7 +65,10 @@ async function giveUp(loops: readonly LoopDevice[]): Promise<void> {
 	for (let [mountPoint] = mountPointsOf(majorMinors); mountPoint; [mountPoint] = mountPointsOf(majorMinors)) {
 		// Killed in the middle of a creation, the service left its writers frozen.
 		await runTool('fsfreeze', ['--unfreeze', mountPoint]).catch(() => undefined);
-		await runTool('umount', ['--lazy', mountPoint]);
+		await runTool('umount', ['--lazy', mountPoint]).catch((error) => {
+			// Somebody else may have unmounted it in this moment.
+			if (mountPointsOf(majorMinors).includes(mountPoint!)) throw error;
+		});
 	}
 	for (const { path } of loops) await runTool('losetup', ['--detach', path]).catch(() => undefined);
 }

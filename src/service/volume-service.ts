@@ -19,7 +19,7 @@ import type {
 } from '../control/messages.ts';
 import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
 import { messageOf, refused } from '../errors.ts';
-import { checkNotCovered } from '../fuse/mount.ts';
+import { checkNotCovered, isOneFrom } from '../fuse/mount.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
@@ -153,7 +153,13 @@ export class VolumeService implements MountedVolume {
 		return this.#ending ? new Promise(() => {}) : what;
 	}
 
-	async create({ noWriters }: { noWriters: boolean }): Promise<ShadowCopyReport[]> {
+	create(options: { noWriters: boolean }): Promise<ShadowCopyReport[]> {
+		const creation = this.#create(options);
+		this.#creation = Promise.allSettled([this.#creation, creation]);
+		return creation;
+	}
+
+	async #create({ noWriters }: { noWriters: boolean }): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('so there is nothing new to keep');
 		const setId = this.#surroundings.newUuid();
 		const describe = (frozenWriters: number): ShadowCopy => {
@@ -172,9 +178,7 @@ export class VolumeService implements MountedVolume {
 				],
 			};
 		};
-		const creation = this.#coordinator.create([{ handle: this.#handle(noWriters), describe }]);
-		this.#creation = Promise.allSettled([this.#creation, creation]);
-		const created = await creation;
+		const created = await this.#coordinator.create([{ handle: this.#handle(noWriters), describe }]);
 		await this.showCopies();
 		this.#needs.find(this.#copies.filter(({ copy }) => created.some(({ id }) => id === copy.id)));
 		const reports = await this.#reports();
@@ -274,9 +278,12 @@ export class VolumeService implements MountedVolume {
 	}
 
 	/** In order: data, live device, tree. */
-	async unmount(): Promise<void> {
+	async unmount(): Promise<StatusReport> {
+		await this.#creation; // whose own processes would be found to use the data directory
+		const status = await this.status();
 		this.#checkNotBusy();
 		await this.end();
+		return status;
 	}
 
 	/** As unmount, without looking for users beforehand. */
@@ -308,8 +315,9 @@ export class VolumeService implements MountedVolume {
 	#checkNotBusy(): void {
 		const { data, mountpoint, live } = this.paths;
 		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) checkNotUsed(mountPoint);
-		checkNotCovered(mountpoint);
-		const others = this.#live.mountPoints().filter((mountPoint) => mountPoint !== data);
+		this.#live.checkDataNotCovered();
+		checkNotCovered(mountpoint, isOneFrom(this.paths.image));
+		const others = this.#live.mounts().flatMap(({ mountPoint }) => (mountPoint === data ? [] : [mountPoint]));
 		if (others.length > 0) {
 			throw refused(
 				'mount-busy',

@@ -1,7 +1,14 @@
 import { closeSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
-import { type FuseMount, type MountOptions, mountFuse, raiseReadAhead, unmount } from '../../src/fuse/mount.ts';
+import {
+	type FuseMount,
+	isMounted,
+	type MountOptions,
+	mountFuse,
+	raiseReadAhead,
+	unmount,
+} from '../../src/fuse/mount.ts';
 import { findMount } from '../../src/system/mountinfo.ts';
 import { canMount } from '../helpers/requires.ts';
 import { run } from '../helpers/run.ts';
@@ -18,7 +25,7 @@ function mountUnserved(t: ExecutionContext, name = 'point'): FuseMount {
 	const point = join(temporaryDirectory(t), name);
 	mkdirSync(point);
 	const mount = mountFuse(options(point));
-	t.teardown(() => unmount(point, { detach: true }));
+	t.teardown(() => unmount(mount, { detach: true }));
 	return mount;
 }
 
@@ -32,10 +39,23 @@ test('a mount shows in mountinfo with its options, and unmounting twice is no er
 	t.regex(line!, / ro,nosuid,nodev,noatime,user_id=0,group_id=0,default_permissions,allow_other /);
 	t.true(raiseReadAhead(mount.majorMinor));
 	t.is(readFileSync(`/sys/class/bdi/${mount.majorMinor}/read_ahead_kb`, 'utf8'), '1024\n');
-	unmount(mount.mountPoint, { detach: false });
+	unmount(mount, { detach: false });
 	t.is(findMount(mount.mountPoint), undefined);
-	unmount(mount.mountPoint, { detach: false });
+	unmount(mount, { detach: false });
 	closeSync(mount.fd);
+});
+
+test('what another image is mounted with on the same mount point is not unmounted in its place', (t) => {
+	const mount = mountUnserved(t);
+	closeSync(mount.fd);
+	unmount(mount, { detach: true });
+	const other = mountFuse(options(mount.mountPoint, { source: 'another source' }));
+	t.teardown(() => closeSync(other.fd));
+	t.teardown(() => unmount(other, { detach: true }));
+	unmount(mount, { detach: false });
+	unmount(mount, { detach: true });
+	t.true(isMounted(other));
+	t.false(isMounted(mount));
 });
 
 test('mount points that cannot be are refused by name', (t) => {
@@ -52,7 +72,7 @@ test('what a dead service left behind is refused, and can be unmounted', (t) => 
 	const mount = mountUnserved(t);
 	closeSync(mount.fd);
 	t.throws(() => mountFuse(options(mount.mountPoint)), { code: 'mount-point-busy', message: /umount / });
-	unmount(mount.mountPoint, { detach: false });
+	unmount(mount, { detach: false });
 	t.is(findMount(mount.mountPoint), undefined);
 });
 

@@ -56,7 +56,7 @@ export function serveMount(
 	const stop = async () => {
 		if (stopped) return;
 		stopped = true;
-		unmount(mount.mountPoint, { detach: true });
+		unmount(mount, { detach: true });
 		await Promise.all(ended);
 		closeSync(mount.fd);
 		closeSync(callFd);
@@ -82,7 +82,7 @@ export async function serveFuseNative(
 	const stop = async () => {
 		if (stopped) return;
 		stopped = true;
-		unmount(options.mountPoint, { detach: true });
+		unmount(options, { detach: true });
 		await Promise.race([exited, delay(10_000, undefined, { ref: false })]);
 		server.kill('SIGKILL');
 		await exited;

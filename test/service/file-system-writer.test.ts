@@ -5,13 +5,17 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { FileSystemWriter } from '../../src/service/file-system-writer.ts';
+import { type DeviceMount, deviceNumber } from '../../src/service/loop-mounts.ts';
+import { findMount } from '../../src/system/mountinfo.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
 
 const test = canMount && programs('mke2fs', 'fsfreeze', 'losetup') ? anyTest.serial : anyTest.serial.skip;
 
-async function mounted(t: ExecutionContext): Promise<string> {
+const SHUT_DOWN = join(import.meta.dirname, '../../src/service/shut-down-file-system.js');
+
+async function mounted(t: ExecutionContext): Promise<DeviceMount> {
 	const directory = temporaryDirectory(t);
 	const [image, mountPoint] = [join(directory, 'image'), join(directory, 'mount')];
 	writeFileSync(image, '');
@@ -23,7 +27,7 @@ async function mounted(t: ExecutionContext): Promise<string> {
 		await run('fsfreeze', ['--unfreeze', mountPoint]);
 		await run('umount', [mountPoint]);
 	});
-	return mountPoint;
+	return { mountPoint, majorMinor: findMount(mountPoint)!.majorMinor };
 }
 
 /** Freezing what is frozen is refused: that is how it is told. */
@@ -34,9 +38,10 @@ async function isFrozen(mountPoint: string): Promise<boolean> {
 }
 
 test('a file system is frozen from freeze to thaw, one time after the other', async (t) => {
-	const mountPoint = await mounted(t);
+	const mount = await mounted(t);
+	const { mountPoint } = mount;
 	for (let i = 0; i < 2; i++) {
-		const writer = new FileSystemWriter(mountPoint);
+		const writer = new FileSystemWriter(mount);
 		await writer.prepare();
 		t.false(await isFrozen(mountPoint));
 		await writer.freeze();
@@ -47,8 +52,9 @@ test('a file system is frozen from freeze to thaw, one time after the other', as
 });
 
 test('a freeze that nobody waits for any more is undone when it comes through', async (t) => {
-	const mountPoint = await mounted(t);
-	const writer = new FileSystemWriter(mountPoint);
+	const mount = await mounted(t);
+	const { mountPoint } = mount;
+	const writer = new FileSystemWriter(mount);
 	const freezing = writer.freeze();
 	await writer.thaw();
 	await freezing;
@@ -57,20 +63,36 @@ test('a freeze that nobody waits for any more is undone when it comes through', 
 });
 
 test('what cannot be frozen says why, and is not thawed', async (t) => {
-	const mountPoint = await mounted(t);
+	const mount = await mounted(t);
+	const { mountPoint } = mount;
 	await runOk('fsfreeze', ['--freeze', mountPoint]);
-	const writer = new FileSystemWriter(mountPoint);
+	const writer = new FileSystemWriter(mount);
 	await t.throwsAsync(writer.freeze(), { code: 'tool-failed', message: /fsfreeze: .*busy/ });
 	await t.throwsAsync(writer.thaw(), { code: 'tool-failed' });
 	t.true(await isFrozen(mountPoint));
 });
 
+test('what is on the mount point by now is neither frozen nor shut down', async (t) => {
+	const [mount, other] = [await mounted(t), await mounted(t)];
+	const { mountPoint } = other;
+	const writer = new FileSystemWriter({ ...mount, mountPoint });
+	await writer.prepare();
+	await t.throwsAsync(writer.freeze(), { code: 'tool-failed', message: /not mounted on .* any more/ });
+	t.false(await isFrozen(mountPoint));
+	const shutDown = (device: bigint) => run(process.execPath, [SHUT_DOWN, mountPoint, String(device)]);
+	t.regex((await shutDown(deviceNumber(mount.majorMinor))).stderr, /is on device/);
+	await runOk('touch', [join(mountPoint, 'file')]);
+	t.is((await shutDown(deviceNumber(other.majorMinor))).stderr, '');
+	t.regex((await run('touch', [join(mountPoint, 'file')])).stderr, /error/);
+});
+
 test('killed while it has frozen, the service leaves nothing frozen', async (t) => {
-	const mountPoint = await mounted(t);
+	const mount = await mounted(t);
+	const { mountPoint } = mount;
 	const module = new URL('../../src/service/file-system-writer.js', import.meta.url).href;
 	const script = `
 		const { FileSystemWriter } = await import(${JSON.stringify(module)});
-		await new FileSystemWriter(${JSON.stringify(mountPoint)}).freeze();
+		await new FileSystemWriter(${JSON.stringify(mount)}).freeze();
 		console.log('frozen');
 		setInterval(() => {}, 1000);`;
 	const service = spawn(process.execPath, ['--input-type=module', '-e', script], {

@@ -1,7 +1,7 @@
 /** From mounting to every end that a volume service can come to. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -212,6 +212,35 @@ test('what somebody else mounts over the tree, or in its place, is never taken d
 		['theirs'],
 	);
 	await runOk('umount', [volume.mountpoint]);
+});
+
+test('what somebody else mounts over the data directory is not unmounted in its place', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	await runOk('mount', ['-t', 'tmpfs', 'theirs', volume.data]);
+	t.teardown(() => run('umount', ['--lazy', volume.data]));
+	const refusal = await noonmark(['unmount', volume.image]);
+	t.is(refusal.code, 4);
+	t.regex(refusal.stderr, /data: tmpfs is mounted over it/);
+	await runOk('mountpoint', [volume.mountpoint]);
+	await runOk('umount', [volume.data]);
+	await noonmarkOk(['unmount', volume.image]);
+	t.deepEqual(volume.leftovers(), []);
+});
+
+test('unmount waits for a shadow copy that is being made, and does not take its programs for users', async (t) => {
+	const volume = new TestVolume(t);
+	const [bin, begun] = [join(volume.directory, 'bin'), join(volume.directory, 'begun')];
+	mkdirSync(bin);
+	const sync = `#!/bin/sh\nPATH=${process.env.PATH}\ncd ${volume.data}\ntouch ${begun}\nsleep 2\nexec sync "$@"\n`;
+	writeFileSync(join(bin, 'sync'), sync, { mode: 0o755 });
+	const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+	await noonmarkOk(['mount', volume.image, volume.mountpoint, '--data', volume.data], { env });
+	const creation = volume.create();
+	await eventually('it is being made', () => existsSync(begun));
+	const { volumes } = await noonmarkJson<{ volumes: { shadowCopyCount: number }[] }>(['unmount', volume.image]);
+	t.is((await creation).state, 'created');
+	t.is(volumes[0]!.shadowCopyCount, 1);
 });
 
 test('who stays connected to the control socket keeps no service that was unmounted', async (t) => {

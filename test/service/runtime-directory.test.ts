@@ -1,9 +1,11 @@
 /** What services leave beside their records: locks and logs; and whose record it is that a service takes away. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chownSync, existsSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import anyTest, { type ExecutionContext } from 'ava';
-import { volumeDirectory } from '../../src/service/runtime-directory.ts';
+import { processStamp, register, unregister, volumeDirectory } from '../../src/service/runtime-directory.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run } from '../helpers/run.ts';
 import { temporaryDirectory } from '../helpers/temp.ts';
@@ -30,6 +32,32 @@ test('a service that ended in order, and a mount that was refused, leave neither
 		t.deepEqual(left(image), [], image);
 	}
 	t.deepEqual(left(link), []);
+});
+
+test('who takes a volume off record leaves what its successor has put there, who moves in at any moment', async (t) => {
+	const image = join(temporaryDirectory(t), 'image');
+	const paths = { image, mountpoint: '/', live: null, data: null, storage: '/', readOnly: true };
+	const volume = { ...paths, pid: process.pid, processStamp: processStamp(process.pid) };
+	const { directory } = register(volume);
+	t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+	writeFileSync(join(directory, 'control-1.sock'), '');
+	unregister(volume);
+	t.deepEqual(readdirSync(directory), ['control-1.sock']);
+	rmSync(directory, { recursive: true });
+
+	const remover = new Worker(
+		`while (true) try { require('node:fs').rmdirSync(${JSON.stringify(directory)}) } catch {}`,
+		{
+			eval: true,
+		},
+	);
+	t.teardown(() => void remover.terminate());
+	await once(remover, 'online');
+	for (let round = 0; round < 2000; round++) {
+		register(volume);
+		unregister(volume);
+	}
+	t.pass();
 });
 
 test('a service that ends late takes neither the record nor the socket of its successor', async (t) => {
@@ -89,16 +117,16 @@ class User {
 
 test('locks that nobody holds are removed; a turn has its lock for itself, also who waited for one that was removed', async (t) => {
 	const user = new User(t);
-	await user.run("(await turnToMount('/image'))()");
+	await user.run("(await turnToMount(['/image']))()");
 	t.deepEqual(readdirSync(user.directory), []);
 	user.write('0123.lock', '', 1);
 	await user.run(`
-		const end = await turnToMount('/image');
+		const end = await turnToMount(['/image']);
 		removeLeftLocks();
 		let turns = 0;
 		let most = 0;
 		const others = [1, 2, 3].map(async () => {
-			const end = await turnToMount('/image');
+			const end = await turnToMount(['/image']);
 			most = Math.max(most, ++turns);
 			await new Promise((resolve) => setTimeout(resolve, 100));
 			turns--;
@@ -115,7 +143,7 @@ test('locks that nobody holds are removed; a turn has its lock for itself, also 
 
 test('of logs the newest are kept, and one that is long is begun anew', async (t) => {
 	const user = new User(t);
-	await user.run("(await turnToMount('/image'))()");
+	await user.run("(await turnToMount(['/image']))()");
 	for (let i = 0; i < 25; i++) user.write(`${100 + i}.log`, 'it crashed\n', 1000 + i);
 	const log = `${basename(volumeDirectory('/image'))}.log`;
 	user.write(log, 'x'.repeat(1 << 20), 1);

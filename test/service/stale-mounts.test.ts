@@ -42,6 +42,22 @@ test('of two mounts of one image at once the second is refused, and the first on
 	}
 });
 
+test('of two mounts of two images at once on one mount point or data directory the second is refused', async (t) => {
+	const volumes = [new TestVolume(t), new TestVolume(t)] as const;
+	for (const options of [
+		(_: TestVolume) => [volumes[0].mountpoint],
+		({ mountpoint }: TestVolume) => [mountpoint, '--data', volumes[0].data],
+	]) {
+		const mounts = await Promise.all(volumes.map((volume) => noonmark(['mount', volume.image, ...options(volume)])));
+		t.deepEqual(mounts.map(({ code }) => code).sort(), [0, 4], mounts.map(({ stderr }) => stderr).join());
+		const [first, second] = mounts[0]!.code === 0 ? volumes : [volumes[1], volumes[0]];
+		t.is((await noonmark(['unmount', second.image])).code, 3);
+		await noonmarkOk(['create', first.image]);
+		await noonmarkOk(['unmount', first.image]);
+		t.deepEqual([...first.leftovers(), ...second.leftovers()], []);
+	}
+});
+
 test('a mount of another image leaves it: who looks there gets an error, not an empty directory', async (t) => {
 	const dead = await killed(t);
 	const other = new TestVolume(t);
