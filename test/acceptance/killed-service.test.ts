@@ -89,7 +89,7 @@ class KilledVolume {
 		const pid = await this.#volume.pid();
 		for (const name of STARTED) rmSync(this.#pathOf(name), { force: true });
 		const writers = Array.from({ length: WRITERS }, (_, i) => this.#write(i, (round + 1) * 2 ** 32));
-		await eventually('both writers write', () => STARTED.every((name) => existsSync(this.#pathOf(name))), 60_000);
+		await eventually('both writers write', () => STARTED.every((name) => existsSync(this.#pathOf(name))));
 		await delay(this.#random.integer(1000)); // when the service is killed, not a condition
 		process.kill(pid, 'SIGKILL');
 		await eventually('the service has ended', () => !readdirSync('/proc').includes(String(pid)));

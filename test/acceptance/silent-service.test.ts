@@ -66,8 +66,8 @@ test('of a stopped service every command tells after a while, and does nothing l
 		['inspect', copy.path],
 		['unmount', image],
 	];
-	const results = await Promise.all(commands.map((args) => noonmark([...args, '--json'], { timeoutMs: 60_000 })));
-	const elsewhere = await noonmark(['mount', image, mountpoint, '--json'], { timeoutMs: 60_000 });
+	const results = await Promise.all(commands.map((args) => noonmark([...args, '--json'])));
+	const elsewhere = await noonmark(['mount', image, mountpoint, '--json']);
 	process.kill(pid, 'SIGCONT');
 	for (const [i, result] of results.entries()) {
 		t.is(result.code, 1, commands[i]!.join(' '));

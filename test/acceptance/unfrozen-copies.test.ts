@@ -77,7 +77,7 @@ async function makeCopies(t: ExecutionContext, volume: TestVolume, count: number
 	const hasSynced = async () =>
 		(await run('find', [volume.data, '-name', 'whole-*', '-print', '-quit'])).stdout.length > 0;
 	try {
-		await eventually('something is in the journal', hasSynced, 60_000);
+		await eventually('something is in the journal', hasSynced);
 		for (let i = 0; i < count; i++) {
 			await delay(200 + random.integer(800)); // a part of the load, not a condition
 			const { shadowCopies } = await noonmarkJson<{ shadowCopies: ShadowCopyJson[] }>([

@@ -120,7 +120,7 @@ mountTest('every path of a volume is a target; what is printed keeps its shape',
 	// A terminal that says no, or nothing more (Ctrl-D).
 	for (const input of ['n\n', '\x04']) {
 		const command = [process.execPath, main, 'delete', image, '--all', '--json'].join(' ');
-		const { stdout } = await run('script', ['-qec', command, '/dev/null'], { input, timeoutMs: 20_000 });
+		const { stdout } = await run('script', ['-qec', command, '/dev/null'], { input });
 		t.regex(
 			stdout.toString(),
 			/Delete all shadow copies\? \[y\/N\] .*\{"shadowCopies":\[\]\}\r\n$/s,

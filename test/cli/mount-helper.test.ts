@@ -11,8 +11,7 @@ const ROOT = join(import.meta.dirname, '..', '..', '..');
 const MAIN = join(ROOT, 'build/cli/main.js');
 const UNIT = join(ROOT, 'cli/noonmark@.service');
 
-const helper = (...args: string[]) =>
-	run(process.execPath, [join(ROOT, 'build/cli/mount-helper.js'), ...args], { timeoutMs: 30_000 });
+const helper = (...args: string[]) => run(process.execPath, [join(ROOT, 'build/cli/mount-helper.js'), ...args]);
 
 test('a line of fstab: its options are those of noonmark mount, those for others are left alone', async (t) => {
 	const volume = new TestVolume(t);
@@ -65,7 +64,7 @@ test('the unit: what it runs at its start mounts, and systemd finds nothing wron
 	const unit = readFileSync(UNIT, 'utf8');
 	const command = /^ExecStart=\/usr\/bin\/env noonmark (.*)$/m.exec(unit)![1]!;
 	const env = { ...process.env, IMAGE: volume.image, MOUNTPOINT: volume.mountpoint, OPTIONS: `--data ${volume.data}` };
-	await shell(`"$1" "$2" ${command}`, [process.execPath, MAIN], { env, timeoutMs: 30_000 });
+	await shell(`"$1" "$2" ${command}`, [process.execPath, MAIN], { env });
 	await shell('echo one > "$1/file"', [volume.data]);
 	await noonmarkOk(['create', volume.image]);
 	if (!existsSync('/usr/bin/systemd-analyze')) return;

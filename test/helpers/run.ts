@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 
 export interface RunResult {
+	/** Null where it was killed. */
 	readonly code: number | null;
 	readonly stdout: Buffer;
 	readonly stderr: string;
@@ -13,15 +14,20 @@ export interface RunOptions {
 	readonly cwd?: string;
 }
 
+/** What hangs has an end; what is only slow, on a machine that has much else to do, must not. */
+export const TIMEOUT_MS = 180_000;
+
 /**
  * Runs a program to its end. Never from the process that serves a mount to that mount's readers: the child is what may
- * block on a dead mount, and it is killed after `timeoutMs` (60 s).
+ * block on a dead mount, and it is killed after `timeoutMs`, and says so.
  */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+	const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+	const startMs = performance.now();
 	return new Promise((resolve, reject) => {
 		const child = spawn(command, args, {
 			stdio: ['pipe', 'pipe', 'pipe'],
-			timeout: options.timeoutMs ?? 60_000,
+			timeout: timeoutMs,
 			killSignal: 'SIGKILL',
 			env: options.env ?? process.env,
 			cwd: options.cwd,
@@ -33,9 +39,13 @@ export function run(command: string, args: readonly string[], options: RunOption
 		child.stdin.on('error', () => {});
 		child.stdin.end(options.input ?? '');
 		child.on('error', reject);
-		child.on('close', (code) =>
-			resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }),
-		);
+		child.on('close', (code, signal) => {
+			if (signal !== null) {
+				const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+				stderr.push(Buffer.from(`[${signal} after ${seconds} s, of ${timeoutMs / 1000} that it may take]\n`));
+			}
+			resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
+		});
 	});
 }
 

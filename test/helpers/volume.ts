@@ -8,11 +8,11 @@ const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 
 /** Runs the command line as a user does. */
 export const noonmark = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
-	run(process.execPath, [MAIN, ...args], { timeoutMs: 30_000, ...options });
+	run(process.execPath, [MAIN, ...args], options);
 
 /** Runs a command that must succeed; returns what it printed. */
 export const noonmarkOk = (args: readonly string[], options: RunOptions = {}): Promise<Buffer> =>
-	runOk(process.execPath, [MAIN, ...args], { timeoutMs: 30_000, ...options });
+	runOk(process.execPath, [MAIN, ...args], options);
 
 /** As noonmarkOk, with --json. */
 export const noonmarkJson = async <T>(args: readonly string[], options: RunOptions = {}): Promise<T> =>
@@ -118,7 +118,7 @@ export class TestVolume {
 export async function eventually(
 	what: string,
 	condition: () => boolean | Promise<boolean>,
-	timeoutMs = 10_000,
+	timeoutMs = 60_000,
 ): Promise<void> {
 	for (const endMs = Date.now() + timeoutMs; !(await condition()); ) {
 		if (Date.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);

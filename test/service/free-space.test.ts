@@ -19,7 +19,7 @@ async function storageOf(volume: TestVolume): Promise<StorageJson> {
 }
 
 const freeSpaceKnown = (volume: TestVolume) =>
-	eventually('it is known which chunks are free', async () => (await storageOf(volume)).freeSpaceKnown, 20_000);
+	eventually('it is known which chunks are free', async () => (await storageOf(volume)).freeSpaceKnown);
 
 /** 24 MiB in new files, 8 MiB appended to one that the copies have, and a transaction of the journal for each file. */
 const GROW = `cd "$1"; for i in $(seq 24); do dd if=/dev/urandom of="$2-$i" bs=1M count=1 conv=fsync status=none; done

@@ -45,7 +45,7 @@ class User {
 	}
 
 	run(command: string, ...args: string[]) {
-		return run('setpriv', [...AS_USER, command, ...args], { env: this.#env, timeoutMs: 30_000 });
+		return run('setpriv', [...AS_USER, command, ...args], { env: this.#env });
 	}
 
 	noonmark(...args: string[]) {

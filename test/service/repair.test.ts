@@ -94,7 +94,7 @@ for (const mounted of [true, false]) {
 async function repairOnTerminal(volume: TestVolume, typed: string): Promise<string> {
 	const main = join(import.meta.dirname, '..', '..', 'cli', 'main.js');
 	const command = [process.execPath, main, 'repair', volume.image].join(' ');
-	const { code, stdout } = await run('script', ['-qec', command, '/dev/null'], { input: typed, timeoutMs: 30_000 });
+	const { code, stdout } = await run('script', ['-qec', command, '/dev/null'], { input: typed });
 	if (code !== 0) throw new Error(`exit ${code}: ${stdout}`);
 	return stdout.toString();
 }
