@@ -58,12 +58,13 @@ export class FileDevice implements WritableBlockDevice {
 	 */
 	static open(path: string, mode: 'read' | 'write'): FileDevice {
 		const isDevice = statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
+		const name = path.startsWith(OPEN_FILES) ? readlinkSync(path) : path;
 		const fd = openPath(
 			path,
+			name,
 			mode === 'read' ? constants.O_RDONLY : constants.O_RDWR | (isDevice ? constants.O_EXCL : 0),
 		);
 		try {
-			const name = path.startsWith(OPEN_FILES) ? readlinkSync(path) : path;
 			return new FileDevice(name, fd, sizeOf(name, fd));
 		} catch (error) {
 			closeSync(fd);
@@ -165,14 +166,14 @@ export class FileDevice implements WritableBlockDevice {
 	}
 }
 
-function openPath(path: string, flags: number): number {
+function openPath(path: string, name: string, flags: number): number {
 	try {
 		return openSync(path, flags);
 	} catch (error) {
 		const code = (error as NodeJS.ErrnoException).code;
-		if (code === 'ENOENT') throw missing('no-such-image', `${path}: there is no such file`);
-		if (code === 'EBUSY') throw refused('image-in-use', `${path}: the device is mounted or in use by another program`);
-		throw ioError('open-failed', `${path}: cannot be opened: ${messageOf(error)}`, error);
+		if (code === 'ENOENT') throw missing('no-such-image', `${name}: there is no such file`);
+		if (code === 'EBUSY') throw refused('image-in-use', `${name}: the device is mounted or in use by another program`);
+		throw ioError('open-failed', `${name}: cannot be opened: ${messageOf(error).replace(path, name)}`, error);
 	}
 }
 

@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+	closeSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	truncateSync,
+	writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import anyTest, { type ExecutionContext } from 'ava';
@@ -97,4 +108,30 @@ deviceTest('what fails when a flush is prepared is told by the flush', async (t)
 	t.throws(() => device.flush(), { code: 'flush-failed', message: /fdatasync/ });
 	device.close();
 	t.notThrows(() => device.prepareFlush(), 'nor where there is nothing to write to');
+});
+
+test('what is opened through a device is its file, whatever has its name by now; messages have the name', (t) => {
+	const directory = memoryDirectory(t);
+	const [path, other, moved] = ['image', 'other', 'moved'].map((name) => join(directory, name)) as [
+		string,
+		string,
+		string,
+	];
+	writeFileSync(path, 'the image');
+	writeFileSync(other, 'another file');
+	const device = FileDevice.open(path, 'read');
+	renameSync(path, moved);
+	renameSync(other, path);
+	const again = FileDevice.open(device.steadyPath, 'write');
+	t.is(again.sizeBytes, 9);
+	t.is(again.path, moved);
+	again.close();
+	device.close();
+
+	const fd = openSync(directory, 'r');
+	t.throws(() => FileDevice.open(`/proc/self/fd/${fd}`, 'write'), {
+		code: 'open-failed',
+		message: `${directory}: cannot be opened: EISDIR: illegal operation on a directory, open '${directory}'`,
+	});
+	closeSync(fd);
 });
