@@ -15,6 +15,7 @@ import { becomeIoFlusher, tryLockExclusive } from '../system/libc.ts';
 import { OrderTaker } from './mailbox.ts';
 import type { LiveOrder, LiveThreadNews, LiveThreadSetup } from './messages.ts';
 import { OrderHandler } from './order-handler.ts';
+import { lockStorage } from './storage-lock.ts';
 import { WatchedVolume } from './superblock-watch.ts';
 import { volumeAsItIs } from './volume-as-it-is.ts';
 import { ImageMark, markFor } from './volume-mark.ts';
@@ -32,6 +33,7 @@ function open() {
 	if (!tryLockExclusive(volume.fd)) {
 		throw refused('image-in-use', `${setup.imagePath}: is in use by another process that holds its lock`);
 	}
+	const unlockStorage = lockStorage(setup.storage.directory);
 	const mark = new ImageMark(volume);
 	const found = volumeAsItIs(volume, mark.value);
 	const diffArea = DiffArea.open({
@@ -45,6 +47,7 @@ function open() {
 	keepMark();
 	return {
 		volume,
+		unlockStorage,
 		stamp: found.volumeStamp,
 		diffArea,
 		mark,
@@ -115,7 +118,7 @@ function reclaiming(diffArea: DiffArea): () => number {
 	};
 }
 
-function close({ live, keepMark, diffArea, stamp, volume }: OpenedVolume): void {
+function close({ live, keepMark, diffArea, stamp, unlockStorage, volume }: OpenedVolume): void {
 	live.flush();
 	keepMark();
 	try {
@@ -123,6 +126,7 @@ function close({ live, keepMark, diffArea, stamp, volume }: OpenedVolume): void 
 	} catch (error) {
 		log('the diff area could not be closed in order: %s', messageOf(error)); // it is opened as after a crash
 	}
+	unlockStorage();
 	volume.close();
 }
 

@@ -102,6 +102,7 @@ export function planMount(request: MountRequest): MountPlan {
 			throw missing('no-such-storage', `${storage}: there is no storage here that you can read`);
 		return { paths, made: [], ...options };
 	}
+	checkStorageIsFree(storage);
 	const paths = { image, mountpoint, live, data, storage };
 	checkNesting(paths);
 	const made = [storage, live].filter((path) => !existsSync(path));
@@ -135,6 +136,16 @@ function checkImageIsFree(image: string): void {
 	const majorMinors = blockDeviceNumbers(image);
 	if (mountPointsOf(majorMinors).length > 0)
 		throw inUse(`a mount of the device itself${mountedOn(majorMinors)}; unmount it first`);
+}
+
+/** Errors: refused `storage-in-use` where another image has it. */
+function checkStorageIsFree(storage: string): void {
+	const running = registeredVolumes().find(
+		(registered) => registered.volume.storage === storage && isAlive(registered),
+	);
+	if (!running || running.volume.live === null) return;
+	const { image, pid } = running.volume;
+	throw refused('storage-in-use', `${storage}: is the storage of ${image} (pid ${pid}); say another with --storage`);
 }
 
 const mountedOn = (majorMinors: readonly string[]) => {

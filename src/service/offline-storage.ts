@@ -9,6 +9,7 @@ import { missing, refused } from '../errors.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { tryLockExclusive } from '../system/libc.ts';
+import { lockStorage } from './storage-lock.ts';
 import { storedAsProvided } from './stored-provider.ts';
 import { verifyOrder, withUnreadable } from './verify.ts';
 import { type Progress, verifyCopies } from './verify-copies.ts';
@@ -29,20 +30,23 @@ export function offlineVolume(image: string, storage: string | undefined): Offli
 	return { image: path, storage: storage ?? `${path}.noonmark` };
 }
 
-/** Errors: refused `image-in-use`; whatever `action` throws. */
-function underLock<T>(image: string, action: (device: FileDevice) => T): T {
+/** Errors: refused `image-in-use`, `storage-in-use`; whatever `action` throws. */
+function underLock<T>({ image, storage }: OfflineVolume, action: (device: FileDevice) => T): T {
 	const device = FileDevice.open(image, 'read');
+	let unlockStorage: (() => void) | undefined;
 	try {
 		if (!tryLockExclusive(device.fd)) throw refused('image-in-use', `${image}: is in use; unmount it first`);
+		if (existsSync(storage)) unlockStorage = lockStorage(storage);
 		return action(device);
 	} finally {
+		unlockStorage?.();
 		device.close();
 	}
 }
 
 /** Errors: refused `image-in-use`, `volume-changed`, …; missing `no-such-storage`; those of the catalog. */
 export const verifyOffline = (volume: OfflineVolume, onProgress: (progress: Progress) => void): VerifiedCopy[] =>
-	underLock(volume.image, (device) => {
+	underLock(volume, (device) => {
 		const stored = storedCopies(volume, device);
 		const provided = storedAsProvided(device.steadyPath, stored);
 		const order = verifyOrder(device.steadyPath, stored.share, stored.segments, provided);
@@ -57,12 +61,16 @@ function storedCopies({ storage }: OfflineVolume, device: FileDevice): StoredCop
 
 /** Lets `action` read the copies. Errors: as verifyOffline; whatever `action` throws. */
 export const withStoredCopies = <T>(volume: OfflineVolume, action: (copies: ProvidedCopy[]) => T): T =>
-	underLock(volume.image, (device) => action(storedAsProvided(device.steadyPath, storedCopies(volume, device))));
+	underLock(volume, (device) => action(storedAsProvided(device.steadyPath, storedCopies(volume, device))));
 
 /** Deletes the copies with these ids. Errors: as verifyOffline. */
-export function deleteOffline({ image, storage }: OfflineVolume, ids: readonly string[]): void {
-	underLock(image, (device) => {
-		const diffArea = DiffArea.open({ directory: storage, newVolumeId: '', ...volumeAsItIs(device, readMark(device)) });
+export function deleteOffline(volume: OfflineVolume, ids: readonly string[]): void {
+	underLock(volume, (device) => {
+		const diffArea = DiffArea.open({
+			directory: volume.storage,
+			newVolumeId: '',
+			...volumeAsItIs(device, readMark(device)),
+		});
 		const isMeant = ({ label }: { label: unknown }) => ids.includes((label as ShadowCopy).id);
 		for (const { epoch } of diffArea.allCopies.filter(isMeant)) diffArea.delete(epoch);
 		diffArea.close(durableVolumeStamp(device.fd));
@@ -70,15 +78,15 @@ export function deleteOffline({ image, storage }: OfflineVolume, ids: readonly s
 }
 
 /** Gives all shadow copies up, and the mark that there were some. Where the storage is gone, too. */
-export const discardOffline = ({ image, storage }: OfflineVolume): void =>
-	underLock(image, (device) => {
-		if (existsSync(storage)) discardStorage(storage);
+export const discardOffline = (volume: OfflineVolume): void =>
+	underLock(volume, (device) => {
+		if (existsSync(volume.storage)) discardStorage(volume.storage);
 		writeMark(device, undefined);
 	});
 
 /** Takes the volume as it is for the one that the copies are of. Errors: refused `volume-resized`; those of the catalog. */
-export const trustOffline = ({ image, storage }: OfflineVolume): void =>
-	underLock(image, (device) => {
-		const { volumeId } = trustVolume(storage, device.sizeBytes, durableVolumeStamp(device.fd));
+export const trustOffline = (volume: OfflineVolume): void =>
+	underLock(volume, (device) => {
+		const { volumeId } = trustVolume(volume.storage, device.sizeBytes, durableVolumeStamp(device.fd));
 		writeMark(device, { volumeId, lostBefore: readMark(device)?.lostBefore ?? 0 });
 	});
