@@ -17,7 +17,7 @@ export interface DiffAreaOptions {
 	readonly newVolumeId: string;
 	/** Of a new diff area: a power of two from 4096 to 65536. Default: by the size of the volume. */
 	readonly newChunkSizeBytes?: number;
-	/** How a volume looks that was not closed in order (see the catalog's volumeStates). Default: that is not looked at. */
+	/** How the volume looks in other words, that hold after a crash (the catalog's volumeStates). Default: that is not looked at. */
 	readonly volumeState?: string;
 	/** The id that the volume's storage must have, where the volume says that it has copies. Default: any, or none. */
 	readonly markedVolumeId?: string;
@@ -70,5 +70,7 @@ export type DiffAreaEvent =
 	| { readonly kind: 'copy-readable'; readonly copy: CatalogCopy }
 	/** One of the two catalogs was damaged or missing; the other one was read. */
 	| { readonly kind: 'catalog-restored'; readonly fault: string }
+	/** A write to the volume failed, so that the copies stay; told of the first one of many. */
+	| { readonly kind: 'write-refused'; readonly fault: string; readonly faultName: string }
 	/** A loss or eviction is not on record in the storage. */
 	| { readonly kind: 'storage-unwritable'; readonly fault: string; readonly faultName: string };

@@ -11,7 +11,7 @@
  * oldest copies go; out of order (an I/O error), all of them go.
  * What happened is told in `takeEvents`.
  */
-import { ioError, messageOf, refused } from '../errors.ts';
+import { ioError, messageOf, type NoonmarkError, refused } from '../errors.ts';
 import type { CatalogCopy } from './catalog.ts';
 import {
 	COPIES_MAX,
@@ -244,7 +244,7 @@ export class DiffArea {
 		while (this.#kept.all.length > 0) {
 			const reason = this.#obstacle(record) ?? this.#appendDurably(record);
 			if (reason === undefined) return;
-			if (this.#policy === 'protect-shadows') throw storageFull(this.share.directory, reason, this.#kept.maximumBytes);
+			if (this.#policy === 'protect-shadows') throw this.#isFull(reason);
 			this.#kept.evictOldest(reason);
 		}
 	}
@@ -264,8 +264,7 @@ export class DiffArea {
 	 */
 	checkRoom(chunkCount: number): void {
 		if (this.#policy !== 'protect-shadows' || this.#kept.all.length === 0) return;
-		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes))
-			throw storageFull(this.share.directory, 'maximum-size', this.#kept.maximumBytes);
+		if (!this.#fits(PAGE_BYTES + chunkCount * this.share.chunkSizeBytes)) throw this.#isFull('maximum-size');
 	}
 
 	/** To be called before the volume may look otherwise than until now: how it may look while the diff area is open. */
@@ -293,10 +292,20 @@ export class DiffArea {
 		} catch (error) {
 			if (isNoSpace(error)) return 'no-space';
 			const fault = `old chunks could not be written to ${this.share.directory}: ${messageOf(error)}`;
-			if (this.#policy === 'protect-shadows') throw ioError('storage-unwritable', fault, error);
+			if (this.#policy === 'protect-shadows')
+				throw this.#refusal(faultNameOf(error), ioError('storage-unwritable', fault, error));
 			this.#kept.loseAll(fault, error);
 			return undefined;
 		}
+	}
+
+	#isFull(reason: NoRoom): NoonmarkError {
+		return this.#refusal(reason, storageFull(this.share.directory, reason, this.#kept.maximumBytes));
+	}
+
+	#refusal(faultName: string, error: NoonmarkError): NoonmarkError {
+		this.#kept.noteRefusal(faultName, error);
+		return error;
 	}
 
 	/** Why the record cannot be appended now. */

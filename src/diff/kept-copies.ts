@@ -36,6 +36,7 @@ export class KeptCopies {
 	/** A catalog that names the unfinished copy may have come to the disk although writing it failed. */
 	#isUnfinishedNamed = false;
 	#unrecordedLossBefore = 0;
+	#refusalTold: string | undefined;
 	#volumeStates: readonly string[];
 	readonly #events: DiffAreaEvent[];
 
@@ -79,6 +80,13 @@ export class KeptCopies {
 
 	noteUnwritable(error: unknown): void {
 		this.#events.push({ kind: 'storage-unwritable', fault: messageOf(error), faultName: faultNameOf(error) });
+	}
+
+	/** Tells that a write was refused to keep the copies, once until something was put on record. */
+	noteRefusal(faultName: string, error: Error): void {
+		if (this.#refusalTold === faultName) return;
+		this.#refusalTold = faultName;
+		this.#events.push({ kind: 'write-refused', fault: error.message, faultName });
 	}
 
 	/** From now on there is this copy, but not on record: until `finish` a crash forgets it. */
@@ -209,6 +217,7 @@ export class KeptCopies {
 		this.#isRecorded = false;
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });
 		this.#isRecorded = true;
+		this.#refusalTold = undefined;
 		this.#unrecordedLossBefore = 0;
 	}
 }

@@ -386,6 +386,9 @@ function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
 		case 'catalog-restored':
 			events.note('catalog-restored', 'catalog-damaged', `${event.fault}; its backup was read`);
 			return;
+		case 'write-refused':
+			events.note('write-refused', event.faultName, `writes fail, so that the shadow copies stay: ${event.fault}`);
+			return;
 		case 'storage-unwritable':
 			events.note('storage-unwritable', event.faultName, event.fault);
 			return;

@@ -25,6 +25,8 @@ test('over the maximum size, a write through the live device fails with ENOSPC, 
 		(await volume.list()).map(({ id }) => id),
 		[copy.id],
 	);
+	const { events } = await noonmarkJson<{ events: { kind: string; fault: string }[] }>(['events', volume.image]);
+	t.like(events.at(-1), { kind: 'write-refused', fault: 'maximum-size' });
 	const after = (await runOk('sha256sum', [join(copy.path, 'big')])).toString().split(' ')[0];
 	t.is(after, before);
 });
