@@ -57,7 +57,10 @@ export interface CatalogBody {
 	 * since; null while it is open, and so after a crash.
 	 */
 	readonly volumeStamp: string | null;
-	/** While it is open, and so after a crash: how the volume may look, in its owner's words; empty: it is not known. */
+	/**
+	 * How the volume may look, in its owner's words, also after a crash; empty: it is not known. Where it was closed in
+	 * order it tells, too, what a stamp of whole seconds does not.
+	 */
 	readonly volumeStates: readonly string[];
 }
 

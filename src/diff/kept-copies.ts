@@ -212,7 +212,7 @@ export class KeptCopies {
 		const { nextEpoch } = chunks.epochs;
 		const copies = kept.filter((copy) => copy !== this.#unfinished);
 		const segments = [...store.lengths].map(([epoch, durableBytes]) => ({ epoch, durableBytes }));
-		const volumeStates = volumeStamp === null ? this.#volumeStates : [];
+		const volumeStates = this.#volumeStates;
 		const fixed = { volumeId, volumeSizeBytes, chunkSizeBytes, maximumBytes: this.maximumBytes };
 		this.#isRecorded = false;
 		writeCatalog(directory, { ...fixed, nextEpoch, copies, segments, volumeStamp, volumeStates });

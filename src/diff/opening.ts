@@ -198,9 +198,8 @@ function changeSince(
 	stamp: string,
 	state: string | undefined,
 ): string | undefined {
-	if (volumeStamp !== null) {
-		return volumeStamp === stamp ? undefined : `it was left at ${volumeStamp}, now it is at ${stamp}`;
-	}
+	if (volumeStamp !== null && volumeStamp !== stamp) return `it was left at ${volumeStamp}, now it is at ${stamp}`;
 	if (state === undefined || volumeStates.length === 0 || volumeStates.includes(state)) return undefined;
-	return `it was not unmounted in order; its superblock should say "${volumeStates.at(-1)}", but says "${state}"`;
+	const left = volumeStamp === null ? 'it was not unmounted in order; its' : 'its';
+	return `${left} superblock should say "${volumeStates.at(-1)}", but says "${state}"`;
 }

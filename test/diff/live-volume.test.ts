@@ -99,6 +99,26 @@ test('a torn tail is dropped when the diff area is opened', (t) => {
 	t.deepEqual(rig.events, []);
 });
 
+test('a volume whose stamp is the same is refused where its state is another', (t) => {
+	const rig = new Rig(t, { seed: 13, sizeBytes: 100_000 });
+	rig.create();
+	rig.diffArea.close('yesterday');
+	const options = {
+		directory: `${rig.image}.noonmark`,
+		volumeSizeBytes: 100_000,
+		volumeStamp: 'yesterday',
+		newVolumeId: '',
+	};
+	const at = (volumeState: string) => DiffArea.open({ ...options, volumeState });
+	at('rest').close('yesterday');
+	t.throws(() => at('sea'), { code: 'volume-changed', message: /superblock should say "rest", but says "sea"/ });
+	const reopened = at('rest');
+	reopened.noteVolumeStates(['rest', 'sea']);
+	reopened.close('yesterday');
+	at('sea').close('yesterday');
+	t.throws(() => at('rest'), { code: 'volume-changed' });
+});
+
 test('a view of a deleted copy says so instead of serving bytes', (t) => {
 	const rig = new Rig(t, { seed: 10, sizeBytes: 100_000 });
 	rig.create();
