@@ -63,6 +63,7 @@ export class VolumeService implements MountedVolume {
 	#browse: ServedTree | undefined;
 	#copies: ProvidedCopy[] = [];
 	#creation: Promise<unknown> = Promise.resolve();
+	#deletion: Promise<unknown> = Promise.resolve();
 	#ending = false;
 
 	/**
@@ -241,7 +242,14 @@ export class VolumeService implements MountedVolume {
 		return this.#events.follow(gone);
 	}
 
-	async delete(which: CopySelection): Promise<ShadowCopyReport[]> {
+	/** One after the other, so that of two that are to delete the oldest copy each deletes one. */
+	delete(which: CopySelection): Promise<ShadowCopyReport[]> {
+		const deletion = this.#deletion.then(() => this.#delete(which));
+		this.#deletion = deletion.catch(() => undefined);
+		return deletion;
+	}
+
+	async #delete(which: CopySelection): Promise<ShadowCopyReport[]> {
 		if (this.readOnly) throw this.#isReadOnly('its shadow copies do not either');
 		this.#copies = await this.#provider.copies();
 		const ids = selectCopies(this.#copies, which).map(({ copy }) => copy.id);

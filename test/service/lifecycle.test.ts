@@ -341,6 +341,29 @@ test('the disk of the diff area is full: the oldest copies go, an event says so,
 	await runOk('e2fsck', ['-fn', volume.image]);
 });
 
+test('two deletions of the oldest copy at once delete two', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	for (let i = 0; i < 3; i++) await volume.create();
+	const [first, second, third] = (await volume.list()).map(({ id }) => id);
+	const pid = await volume.pid();
+	const sockets = [1, 2].map(() => createConnection(socketPathIn(volumeDirectory(volume.image), { pid })));
+	await Promise.all(sockets.map((socket) => once(socket, 'data'))); // its greeting
+	process.kill(pid, 'SIGSTOP');
+	for (const socket of sockets) socket.write('{"verb":"delete","which":{"oldest":true}}\n');
+	process.kill(pid, 'SIGCONT');
+	const answers = await Promise.all(sockets.map(async (socket) => String(await once(socket, 'data'))));
+	const deleted = answers.map((answer) => (JSON.parse(answer) as { value: ShadowCopyJson[] }).value);
+	t.deepEqual(
+		deleted.map((copies) => copies.map(({ id }) => id)),
+		[[first], [second]],
+	);
+	t.deepEqual(
+		(await volume.list()).map(({ id }) => id),
+		[third],
+	);
+});
+
 test('one creation at a time', async (t) => {
 	const volume = new TestVolume(t);
 	await volume.mount();
