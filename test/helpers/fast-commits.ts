@@ -1,7 +1,7 @@
 /** Volumes that the kernel left with fast commits in their journal, as a power cut right after an fsync would. */
 import { copyFileSync } from 'node:fs';
 import { withKernelMount } from '../../images/kernel-mount.ts';
-import { runOk } from './run.ts';
+import { run, runOk } from './run.ts';
 import { type TreeEntry, treeOfDirectory } from './tree.ts';
 
 /**
@@ -84,6 +84,15 @@ create()
 sync(files[-1])
 `;
 
+/**
+ * Copies an image that is mounted. Where something is written to it meanwhile, as by anybody's sync(2), the copy is of no
+ * moment at all: then it is copied again.
+ */
+export async function copyWhole(image: string, copy: string): Promise<void> {
+	do copyFileSync(image, copy);
+	while ((await run('cmp', ['--silent', image, copy])).code !== 0);
+}
+
 export interface CutVolume {
 	/** As it was at the cut. */
 	readonly image: string;
@@ -106,7 +115,7 @@ export async function cutWithFastCommits(
 		await runOk('sync', ['-f', mountPoint]);
 		await work(seed + 2, steps / 2, 'any');
 		await work(seed + 3, steps / 2, 'logged');
-		copyFileSync(image, copy);
+		await copyWhole(image, copy);
 		return { image: copy, tree: await treeOfDirectory(mountPoint) };
 	});
 }
