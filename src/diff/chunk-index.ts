@@ -92,8 +92,9 @@ export class ChunkIndex {
 			state: new SharedArrayBuffer(8),
 		});
 		index.#state[NODE_END] = 1; // node 0 means "none"
-		adviseMemory(new Uint8Array(index.share.groups), chunksExpected > groupCount / GROUPS_IN_PAGE);
-		adviseMemory(index.#nodes, true); // no Uint8Array has so many bytes in Node 20
+		const isUsedAllOver = chunksExpected > groupCount / GROUPS_IN_PAGE;
+		adviseMemory(new Uint8Array(index.share.groups), { hugePages: isUsedAllOver });
+		adviseMemory(index.#nodes, { hugePages: true }); // no Uint8Array has so many bytes in Node 20
 		return index;
 	}
 
@@ -235,7 +236,7 @@ export class ChunkIndex {
 	#grow(capacity: number): void {
 		const nodes = new SharedArrayBuffer(4 * NODE_WORDS * (capacity + 1));
 		const words = new Uint32Array(nodes);
-		adviseMemory(words, true);
+		adviseMemory(words, { hugePages: true });
 		words.set(this.#nodes.subarray(0, this.nodeEnd * NODE_WORDS));
 		this.#share = { ...this.#share, nodes };
 		[this.#nodes, this.#capacity] = [words, capacity + 1];

@@ -77,6 +77,6 @@ const LARGE_BYTES = 1 << 20;
 function wordsFor(chunkCount: number): Int32Array {
 	const lengthBytes = 4 * Math.ceil(chunkCount / 32);
 	const memory = new ArrayBuffer(lengthBytes < LARGE_BYTES ? lengthBytes : Math.max(lengthBytes, MAPPED_ALONE_BYTES));
-	adviseMemory(new Uint8Array(memory), true);
+	adviseMemory(new Uint8Array(memory), { hugePages: true });
 	return new Int32Array(memory, 0, lengthBytes / 4);
 }

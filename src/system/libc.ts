@@ -182,7 +182,6 @@ export function startRead(fd: number, byteOffset: number, lengthBytes: number): 
 	cPosixFadvise(fd, byteOffset, lengthBytes, POSIX_FADV_WILLNEED);
 }
 
-const LOCK_SH = 1;
 const XATTR_BYTES_MAX = 65536;
 
 /** The value of an extended attribute; undefined where the file has none of that name. */
@@ -204,6 +203,7 @@ export function removeXattr(path: string, name: string): void {
 		throw new SystemError(`removexattr ${name} of ${path}`, load().koffi.errno());
 }
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
@@ -232,17 +232,17 @@ export const MAPPED_ALONE_BYTES = 32 << 20;
 
 /**
  * Prepares a large piece of memory that is written to all over: child processes do not get it (else every page that is
- * written after a fork is copied first), and where `huge`, pages of 2 MiB stand under it, so that touching it costs a
+ * written after a fork is copied first), and with `hugePages` pages of 2 MiB stand under it, so that touching it costs a
  * fault for each of these only. A kernel that does not do so is as good, only slower. Pieces of less than
  * MAPPED_ALONE_BYTES are left alone.
  */
-export function adviseMemory(memory: Uint8Array | Uint32Array, huge: boolean): void {
+export function adviseMemory(memory: Uint8Array | Uint32Array, { hugePages }: { hugePages: boolean }): void {
 	if (memory.byteLength < MAPPED_ALONE_BYTES) return;
 	const address = addressOf(memory);
 	const start = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
 	const lengthBytes = Math.floor((address + memory.byteLength - start) / PAGE_BYTES) * PAGE_BYTES;
 	cMadvise(start, lengthBytes, MADV_DONTFORK);
-	if (huge) cMadvise(start, lengthBytes, MADV_HUGEPAGE);
+	if (hugePages) cMadvise(start, lengthBytes, MADV_HUGEPAGE);
 }
 
 const PR_SET_IO_FLUSHER = 57;
