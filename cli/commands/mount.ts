@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Result } from 'meow';
 import type { StatusReport } from '../../src/control/messages.ts';
 import { errorFromPlain, ioError, type PlainError, plainError } from '../../src/errors.ts';
 import { COPIES_MAX, checkPrivilege, type MountRequest, TRANSPORTS } from '../../src/service/mount-plan.ts';
@@ -67,8 +68,24 @@ type Tidings = { readonly ready: StatusReport } | { readonly error: PlainError }
 
 export async function run(argv: readonly string[]): Promise<void> {
 	const cli = parse(argv, HELP, FLAGS, { min: 2, max: 2 });
+	const { foreground, json } = cli.flags;
+	const request = requestOf(cli);
+	checkPrivilege(request);
+	const report = (status: StatusReport) =>
+		json ? printJson({ volumes: [status.volume] }) : printLines(statusLines(status));
+	if (!foreground) return report(await startInBackground(request.image, argv));
+	try {
+		await (process.send ? serveFor(request) : serve(request, report));
+	} finally {
+		// Its library never ends its thread, which would keep this process; what is left to say is said by then.
+		if (request.transport === 'fuse-native') setImmediate(() => process.exit());
+	}
+}
+
+/** What the command line asks for. Ends the process with the usage where a value is none that its flag can have. */
+function requestOf(cli: Result<typeof FLAGS>): MountRequest {
 	const [image, mountpoint] = cli.input as [string, string];
-	const { data, live, storage, maxSize, maxCopies: maximumCopies, readOnly, allowOther, foreground, json } = cli.flags;
+	const { data, live, storage, maxSize, maxCopies: maximumCopies, readOnly, allowOther } = cli.flags;
 	const maximumSize = maxSize === undefined ? undefined : parseMaximumSize(maxSize);
 	if (maxSize !== undefined && !maximumSize) usage(cli, `--max-size ${maxSize}: ${MAXIMUM_SIZE_EXPECTED}`);
 	if (!(Number.isInteger(maximumCopies) && maximumCopies >= 1 && maximumCopies <= COPIES_MAX))
@@ -79,31 +96,9 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (!cacheBytes) usage(cli, `--cache-size ${cli.flags.cacheSize}: expected a size such as 128M`);
 	const transport = TRANSPORTS.find((known) => known === cli.flags.transport);
 	if (!transport) usage(cli, `--transport ${cli.flags.transport}: expected one of ${TRANSPORTS.join(', ')}`);
-	checkPrivilege(cli.flags);
-	const report = (status: StatusReport) =>
-		json ? printJson({ volumes: [status.volume] }) : printLines(statusLines(status));
-	if (!foreground) return report(await startInBackground(image, argv));
-	const { replay: replayJournal } = cli.flags;
-	const limits = { maximumSize, maximumCopies, policy };
-	const request = {
-		image,
-		mountpoint,
-		data,
-		live,
-		storage,
-		...limits,
-		readOnly,
-		allowOther,
-		cacheBytes,
-		transport,
-		replayJournal,
-	};
-	try {
-		await (process.send ? serveFor(request) : serve(request, report));
-	} finally {
-		// Its library never ends its thread, which would keep this process; what is left to say is said by then.
-		if (transport === 'fuse-native') setImmediate(() => process.exit());
-	}
+	const paths = { image, mountpoint, data, live, storage };
+	const limits = { maximumSize, maximumCopies, policy, cacheBytes };
+	return { ...paths, ...limits, readOnly, allowOther, replayJournal: cli.flags.replay, transport };
 }
 
 /** What a service is made of is loaded where it runs, not in the command that waits for it. */
