@@ -1,5 +1,4 @@
 /** Opens each of some shadow copies as a reader would, tells how that went, and ends. */
-
 import { parentPort, workerData } from 'node:worker_threads';
 import { LineCache } from '../block/line-cache.ts';
 import type { CopyState } from '../control/messages.ts';
@@ -15,9 +14,8 @@ const devices = new ShadowDevices();
 
 function stateOf(specification: DeviceSpecification): CopyState {
 	try {
-		ExtFileSystem.open(devices.open(specification), { cache: new LineCache(CACHE_BYTES), replayJournal }).readInode(
-			ROOT_INODE,
-		);
+		const cache = new LineCache(CACHE_BYTES);
+		ExtFileSystem.open(devices.open(specification), { cache, replayJournal }).readInode(ROOT_INODE);
 		return { state: 'created', fault: null };
 	} catch (error) {
 		const { family, message } = plainError(error);

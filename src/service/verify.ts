@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { VerifiedCopy, VerifyNews } from '../control/messages.ts';
 import type { DiffAreaShare } from '../diff/diff-area-types.ts';
 import type { SegmentToVerify } from '../diff/verify.ts';
-import { errorFromPlain, ioError, messageOf, type PlainError } from '../errors.ts';
+import { errorFromPlain, ioError, messageOf, NoonmarkError, type PlainError } from '../errors.ts';
 import type { ProvidedCopy } from '../shadow/provider.ts';
 import type { Progress, VerifyOrder } from './verify-copies.ts';
 
@@ -56,7 +56,7 @@ async function* verifyInThread(order: VerifyOrder, gone: AbortSignal): AsyncGene
 			if ('copies' in news) return;
 		}
 	} catch (error) {
-		if (error instanceof Error && error.name === 'NoonmarkError') throw error;
+		if (error instanceof NoonmarkError) throw error;
 		throw ioError('failed', messageOf(error), error);
 	} finally {
 		worker.removeAllListeners('exit').on('error', () => {});
