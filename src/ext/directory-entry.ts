@@ -5,6 +5,9 @@ import { directoryEntryLayout } from './layout.ts';
 export type RawEntryVisitor = (entry: number, next: number) => boolean;
 
 export const NAME_AT = directoryEntryLayout.sizeBytes;
+/** The names of a directory for itself and for the one above it. */
+export const DOT = Buffer.from('.');
+export const DOT_DOT = Buffer.from('..');
 const { at } = directoryEntryLayout;
 const MIN_RECORD_BYTES = 12;
 
@@ -50,6 +53,9 @@ export function decodeRecordLength(stored: number, blockSizeBytes: number): numb
 	if (stored === 0xffff || stored === 0) return blockSizeBytes;
 	return (stored & 0xfffc) | ((stored & 3) << 16);
 }
+
+export const isDot = (name: Uint8Array) => name.length === 1 && name[0] === 0x2e;
+export const isDotDot = (name: Uint8Array) => name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
 
 /** Whether the entry has just this name, byte for byte. */
 export function isNamed(bytes: Buffer, entry: number, name: Uint8Array): boolean {

@@ -3,7 +3,16 @@ import type { BlockReader } from './block-reader.ts';
 import { casefold } from './casefold.ts';
 import { isDirectoryBlockSound } from './directory-checksum.ts';
 import { type DirectoryEdits, readEdited } from './directory-edits.ts';
-import { isNamed, NAME_AT, type RawEntryVisitor, walkEntries } from './directory-entry.ts';
+import {
+	DOT,
+	DOT_DOT,
+	isDot,
+	isDotDot,
+	isNamed,
+	NAME_AT,
+	type RawEntryVisitor,
+	walkEntries,
+} from './directory-entry.ts';
 import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
 import { candidateBlocks, hashVersionOfRoot } from './htree.ts';
@@ -155,7 +164,7 @@ export class Directories {
 		const isIndexed = directory.flags & FLAG_INDEX && superblock.features.has('dir_index') && blockCount > 1;
 		// The dots are not in the index. Of a name that cannot be folded it is not sure what was hashed.
 		const isSure = folded !== undefined || !(directory.flags & FLAG_CASEFOLD);
-		if (!isIndexed || !isSure || DOT.equals(bytes) || DOT_DOT.equals(bytes)) return undefined;
+		if (!isIndexed || !isSure || isDot(bytes) || isDotDot(bytes)) return undefined;
 		const blocks = candidateBlocks(
 			superblock,
 			(fileBlock) => (fileBlock < blockCount ? this.#block(directory, fileBlock) : undefined),
@@ -198,7 +207,7 @@ export class Directories {
 	}
 
 	#noKeyName(directory: Inode, bytes: Buffer, entry: number, stored: Buffer): Buffer {
-		if (DOT.equals(stored) || DOT_DOT.equals(stored)) return stored;
+		if (isDot(stored) || isDotDot(stored)) return stored;
 		if (stored.length < MIN_ENCRYPTED_NAME_BYTES) {
 			throw corrupt(
 				'directory-name',
@@ -283,8 +292,6 @@ function matches(bytes: Buffer, entry: number, { bytes: name, folded }: WantedNa
 }
 
 const NO_HASH: NameHash = { major: 0, minor: 0 };
-const DOT = Buffer.from('.');
-const DOT_DOT = Buffer.from('..');
 const PARENT_BYTES = 4;
 
 /** The first four bytes are the parent's number; entries never cross from i_block to the attribute. */
@@ -295,9 +302,9 @@ function walkInline(content: Buffer, owner: number, visit: RawEntryVisitor): voi
 }
 
 function lookupInline(directory: Inode, name: WantedName): number | undefined {
-	if (DOT.equals(name.bytes)) return directory.number;
+	if (isDot(name.bytes)) return directory.number;
 	const content = inlineContent(directory);
-	if (DOT_DOT.equals(name.bytes)) return content.readUInt32LE(0);
+	if (isDotDot(name.bytes)) return content.readUInt32LE(0);
 	let found: number | undefined;
 	walkInline(content, directory.number, (entry) => {
 		if (matches(content, entry, name)) found = content.readUInt32LE(entry + at.inode);

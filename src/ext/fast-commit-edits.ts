@@ -12,6 +12,7 @@ import { corrupt, NoonmarkError, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
 import { Directories, isPresentable } from './directory.ts';
 import { DirectoryEdits, type EditedName } from './directory-edits.ts';
+import { DOT, DOT_DOT, isDot, isDotDot } from './directory-entry.ts';
 import type { FastCommit } from './fast-commit.ts';
 import type { FastCommitRecord } from './fast-commit-layout.ts';
 import { FileBlocks } from './file-blocks.ts';
@@ -202,8 +203,8 @@ class Editor {
 	/** What its blocks hold was not logged. */
 	#makeDirectory({ number, flags }: Inode, parent: number): void {
 		const edits = new DirectoryEdits(true, foldsNames(flags));
-		edits.set({ name: Buffer.from('.'), inode: number, fileType: FILE_TYPE_DIRECTORY });
-		edits.set({ name: Buffer.from('..'), inode: parent, fileType: FILE_TYPE_DIRECTORY });
+		edits.set({ name: DOT, inode: number, fileType: FILE_TYPE_DIRECTORY });
+		edits.set({ name: DOT_DOT, inode: parent, fileType: FILE_TYPE_DIRECTORY });
 		this.#directories.set(number, edits);
 		const { bytes } = this.#editable(number);
 		bytes.writeUInt16LE(2, inodeLayout.at.linkCount);
@@ -292,11 +293,11 @@ function writeEmptyRoot(record: Buffer): void {
 
 /** No name like this comes from a kernel. */
 function checkName(parent: Inode, name: Buffer): void {
-	const shown = JSON.stringify(name.toString('latin1'));
 	if (parent.flags & FLAG_ENCRYPT) {
 		throw unsupported('fast-commit-encrypted', `journal: a fast commit in the encrypted directory ${parent.number}`);
 	}
-	if (!isPresentable(name) || shown === '"."' || shown === '".."') {
+	if (!isPresentable(name) || isDot(name) || isDotDot(name)) {
+		const shown = JSON.stringify(name.toString('latin1'));
 		throw corrupt('fast-commit-name', `journal: a fast commit names ${shown} in directory ${parent.number}`);
 	}
 }

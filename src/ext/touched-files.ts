@@ -1,10 +1,8 @@
 import { messageOf } from '../errors.ts';
+import { isDot, isDotDot } from './directory-entry.ts';
 import { type ExtFileSystem, ROOT_INODE } from './filesystem.ts';
 import { type Inode, isDirectory, isRegular } from './inode.ts';
 import { FLAG_INLINE_DATA, S_IFLNK, S_IFMT } from './layout.ts';
-
-const DOT = Buffer.from('.');
-const DOT_DOT = Buffer.from('..');
 
 export interface TouchedFiles {
 	/** Paths from the root; hard links by each of their names. */
@@ -66,7 +64,7 @@ class Walk {
 	#list(directory: Inode, path: string): void {
 		const base = path === '/' ? path : `${path}/`;
 		this.#fs.readDirectory(directory, 0, (name, number) => {
-			if (!DOT.equals(name) && !DOT_DOT.equals(name)) {
+			if (!isDot(name) && !isDotDot(name)) {
 				this.#waiting.push({ number, path: `${base}${Buffer.from(name).toString()}` });
 			}
 			return true;

@@ -8,6 +8,7 @@
  * root, invalidateEntry for a copy that went).
  */
 import { LRUCache } from 'lru-cache';
+import { isDotDot } from '../ext/directory-entry.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
 import { CopyRoot } from './copy-root.ts';
@@ -322,9 +323,7 @@ function readRoot(copy: BrowseCopy): CopyRoot {
 
 /** LOOKUP of ".." in a copy's directory: the one way out of a copy, which its own file system knows nothing of. */
 function isParentOfCopy(request: Request): boolean {
-	if (request.opcode !== protocol.FUSE_LOOKUP || request.nodeLow !== ROOT_INODE) return false;
-	const name = request.name();
-	return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
+	return request.opcode === protocol.FUSE_LOOKUP && request.nodeLow === ROOT_INODE && isDotDot(request.name());
 }
 
 function closedEntry(copy: BrowseCopy): Entry {

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { EntryVisitor } from '../ext/directory.ts';
+import { isDot, isDotDot } from '../ext/directory-entry.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import { type Inode, isDirectory, isRegular } from '../ext/inode.ts';
 import { encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, S_IFMT, S_IFREG } from './attributes.ts';
@@ -239,12 +240,4 @@ export class ExtTree {
 		this.#lastIdentity.inoLow = inoLow(this.#copyNumber, inode.number);
 		return this.#lastIdentity;
 	}
-}
-
-function isDotDot(name: Uint8Array): boolean {
-	return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e;
-}
-
-function isDot(name: Uint8Array): boolean {
-	return name.length === 1 && name[0] === 0x2e;
 }
