@@ -3,12 +3,11 @@ import type { BlockReader } from './block-reader.ts';
 import { encodeNoKeyName, MIN_ENCRYPTED_NAME_BYTES } from './encrypted-name.ts';
 import type { FileBlocks } from './file-blocks.ts';
 import { inlineContent } from './inline-data.ts';
-import { blockField, type Inode } from './inode.ts';
+import { BLOCK_FIELD_BYTES, blockField, type Inode } from './inode.ts';
 import { FLAG_ENCRYPT, FLAG_EXTENTS, FLAG_INLINE_DATA, inodeLayout } from './layout.ts';
 
 /** A search for data or a hole looks at this many runs; past that it gives the answer that is always allowed. */
 const MAX_SEARCHED_RUNS = 1 << 18;
-const BLOCK_FIELD_BYTES = 60;
 
 /** The content of files and symbolic links. */
 export class FileContent {

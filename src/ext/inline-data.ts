@@ -1,9 +1,9 @@
 import { corrupt } from '../errors.ts';
-import { blockField, type Inode } from './inode.ts';
+import { BLOCK_FIELD_BYTES, blockField, type Inode } from './inode.ts';
 import { INDEX_SYSTEM, inInodeEntries } from './xattr.ts';
 
 /** What i_block holds of the data; the rest is in the attribute `system.data`. */
-export const INLINE_IN_BLOCK_FIELD_BYTES = 60; // EXT4_MIN_INLINE_DATA_SIZE
+export const INLINE_IN_BLOCK_FIELD_BYTES = BLOCK_FIELD_BYTES; // EXT4_MIN_INLINE_DATA_SIZE
 
 /** The bytes that an inode with INLINE_DATA holds: at least 60, and perhaps more or fewer than its size says. */
 export function inlineContent(inode: Inode): Buffer {

@@ -153,10 +153,11 @@ export class Inode {
 
 /** i_block: extent tree root, block map, inline data or the target of a short symlink. */
 export function blockField(inode: Inode): Buffer {
-	return inode.record.subarray(BLOCK_AT, BLOCK_AT + 60);
+	return inode.record.subarray(BLOCK_AT, BLOCK_AT + BLOCK_FIELD_BYTES);
 }
 
 export const BLOCK_AT = at.block;
+export const BLOCK_FIELD_BYTES = layout.inodeLayout.fields.block.size;
 
 export const isDirectory = (inode: Inode) => (inode.mode & layout.S_IFMT) === layout.S_IFDIR;
 export const isEncryptedLink = (inode: Inode) =>

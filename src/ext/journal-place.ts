@@ -2,6 +2,7 @@ import type { BlockDevice } from '../block/device.ts';
 import { LineCache } from '../block/line-cache.ts';
 import { corrupt, unsupported } from '../errors.ts';
 import { BlockReader } from './block-reader.ts';
+import { KNOWN_FEATURES } from './features.ts';
 import { type BlockRun, FileBlocks } from './file-blocks.ts';
 import { GroupDescriptors } from './group-descriptors.ts';
 import { isRegular, readInode } from './inode.ts';
@@ -9,7 +10,6 @@ import { SUPERBLOCK_BYTE_OFFSET, SUPERBLOCK_MAGIC, superblockLayout } from './la
 import type { Superblock } from './superblock.ts';
 
 const CACHE_BYTES = 1 << 20;
-const INCOMPAT_JOURNAL_DEVICE = 0x8;
 
 /** Where the blocks of a journal are: in a file of the volume, or on a device of their own. */
 export interface JournalPlace {
@@ -67,7 +67,8 @@ export function journalOnDevice(device: BlockDevice, superblock: Superblock): Jo
 	const bytes = Buffer.alloc(superblockLayout.sizeBytes);
 	device.read(SUPERBLOCK_BYTE_OFFSET, bytes);
 	const { magic, incompat, uuid, logBlockSize } = superblockLayout.decode(bytes);
-	if (magic !== SUPERBLOCK_MAGIC || !(incompat & INCOMPAT_JOURNAL_DEVICE)) throw fail('is no external journal');
+	if (magic !== SUPERBLOCK_MAGIC || !(incompat & KNOWN_FEATURES.incompat.journal_dev))
+		throw fail('is no external journal');
 	if (Buffer.compare(uuid, journalUuid) !== 0) {
 		throw fail(
 			`is the journal ${Buffer.from(uuid).toString('hex')}, the volume's is ${Buffer.from(journalUuid).toString('hex')}`,

@@ -6,8 +6,6 @@ import { bytes, i32le, struct, text, u8, u16le, u32le } from '../bytes/struct.ts
 
 export const SUPERBLOCK_BYTE_OFFSET = 1024;
 export const SUPERBLOCK_MAGIC = 0xef53;
-/** Covered by s_checksum: all that stands before it. */
-export const SUPERBLOCK_CHECKSUM_AT = 0x3fc;
 
 export const superblockLayout = struct('superblock', 1024, {
 	inodeCount: u32le(0x00), // s_inodes_count
@@ -61,8 +59,10 @@ export const superblockLayout = struct('superblock', 1024, {
 	encoding: u16le(0x27c), // s_encoding
 	encodingFlags: u16le(0x27e), // s_encoding_flags
 	orphanFileInode: u32le(0x280), // s_orphan_file_inum
-	checksum: u32le(SUPERBLOCK_CHECKSUM_AT), // s_checksum
+	checksum: u32le(0x3fc), // s_checksum
 });
+/** Covered by s_checksum: all that stands before it. */
+export const SUPERBLOCK_CHECKSUM_AT = superblockLayout.at.checksum;
 
 /** Bits of s_state (fs/ext4/ext4.h). */
 export const STATE_VALID = 0x1; // EXT4_VALID_FS
@@ -81,7 +81,7 @@ export const mmpLayout = struct('MMP block', 1024, {
 export const MMP_MAGIC = 0x004d4d50; // EXT4_MMP_MAGIC
 export const MMP_SEQUENCE_CLEAN = 0xff4d4d50; // EXT4_MMP_SEQ_CLEAN
 export const MMP_SEQUENCE_FSCK = 0xe24d4d50; // EXT4_MMP_SEQ_FSCK
-export const MMP_CHECKSUM_AT = 0x3fc;
+export const MMP_CHECKSUM_AT = mmpLayout.at.checksum;
 
 export const CREATOR_HURD = 1; // EXT4_OS_HURD
 export const CHECKSUM_TYPE_CRC32C = 1; // EXT4_CRC32C_CHKSUM
@@ -105,7 +105,7 @@ export const groupDescriptorLayout = struct('group descriptor', 64, {
 	freeInodesHigh: u16le(0x2e), // bg_free_inodes_count_hi
 	blockBitmapChecksumHigh: u16le(0x38), // bg_block_bitmap_csum_hi
 });
-export const GROUP_DESCRIPTOR_CHECKSUM_AT = 0x1e;
+export const GROUP_DESCRIPTOR_CHECKSUM_AT = groupDescriptorLayout.at.checksum;
 export const SHORT_DESCRIPTOR_BYTES = 32;
 
 export const GROUP_BLOCK_UNINIT = 0x2; // EXT4_BG_BLOCK_UNINIT
@@ -224,7 +224,7 @@ export const xattrBlockHeaderLayout = struct('xattr block header', 32, {
 	blockCount: u32le(0x08), // h_blocks
 	checksum: u32le(0x10), // h_checksum
 });
-export const XATTR_BLOCK_CHECKSUM_AT = 0x10;
+export const XATTR_BLOCK_CHECKSUM_AT = xattrBlockHeaderLayout.at.checksum;
 
 /** The name follows, padded to 4 bytes. */
 export const xattrEntryLayout = struct('xattr entry', 16, {

@@ -4,13 +4,12 @@
  * superblock says is put on record before it is written. After a crash it must say that, or what it said before.
  */
 import type { BlockDevice, WritableBlockDevice } from '../block/device.ts';
-import { SUPERBLOCK_MAGIC, superblockLayout } from '../ext/layout.ts';
+import { KNOWN_FEATURES } from '../ext/features.ts';
+import { SUPERBLOCK_BYTE_OFFSET, SUPERBLOCK_MAGIC, superblockLayout } from '../ext/layout.ts';
 
 /** All fields that are looked at lie in one sector, which a disk writes whole or not at all. */
-const SECTOR_AT = 1024;
+const SECTOR_AT = SUPERBLOCK_BYTE_OFFSET;
 const SECTOR_BYTES = 512;
-
-const NEEDS_RECOVERY = 0x4; // EXT4_FEATURE_INCOMPAT_RECOVER
 
 /** What the superblock of a volume says about who used it, in words. */
 export function superblockState(volume: BlockDevice): string {
@@ -24,7 +23,7 @@ function stateIn(sector: Buffer): string {
 	const { magic, state, incompat, mountTimeSec, writeTimeSec, mountCount, checkTimeSec } =
 		superblockLayout.decode(sector);
 	if (magic !== SUPERBLOCK_MAGIC) return 'none';
-	const use = `${incompat & NEEDS_RECOVERY ? 'in use' : 'at rest'} (${state})`;
+	const use = `${incompat & KNOWN_FEATURES.incompat.needs_recovery ? 'in use' : 'at rest'} (${state})`;
 	const times = [mountTimeSec, writeTimeSec, checkTimeSec].map(timeText);
 	return `${use}, mount ${mountCount} at ${times[0]}, written ${times[1]}, checked ${times[2]}`;
 }

@@ -1,9 +1,6 @@
 import { fstatSync, fsyncSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-
-/** The superblock of ext2, ext3 and ext4: it notes the last mount and the last write. */
-const SUPERBLOCK_BYTES = 1024;
-const SUPERBLOCK_AT = 1024;
+import { SUPERBLOCK_BYTE_OFFSET, superblockLayout } from '../ext/layout.ts';
 
 /**
  * How a volume looks at rest, to tell later whether somebody changed it: of an image the modification time, to the
@@ -26,8 +23,9 @@ export function durableVolumeStamp(fd: number): string {
 	return volumeStamp(fd);
 }
 
+/** The superblock notes the last mount and the last write. */
 function superblockStamp(fd: number): string {
-	const superblock = Buffer.alloc(SUPERBLOCK_BYTES);
-	readSync(fd, superblock, 0, SUPERBLOCK_BYTES, SUPERBLOCK_AT);
+	const superblock = Buffer.alloc(superblockLayout.sizeBytes);
+	readSync(fd, superblock, 0, superblock.length, SUPERBLOCK_BYTE_OFFSET);
 	return `superblock ${crc32(superblock).toString(16).padStart(8, '0')}`;
 }
