@@ -2,7 +2,12 @@ import { crc32c, crc32cOfU32le, crc32cOfZeros } from '../bytes/crc32c.ts';
 import { corrupt } from '../errors.ts';
 import type { BlockReader } from './block-reader.ts';
 import { crc16 } from './crc16.ts';
-import { GROUP_DESCRIPTOR_CHECKSUM_AT, groupDescriptorLayout, SHORT_DESCRIPTOR_BYTES } from './layout.ts';
+import {
+	GROUP_DESCRIPTOR_CHECKSUM_AT,
+	groupDescriptorLayout,
+	SHORT_DESCRIPTOR_BYTES,
+	SUPERBLOCK_BYTE_OFFSET,
+} from './layout.ts';
 import type { Superblock } from './superblock.ts';
 
 export interface GroupDescriptor {
@@ -79,7 +84,7 @@ export function descriptorPlace(superblock: Superblock, group: number): { block:
  */
 function descriptorBlock(superblock: Superblock, index: number): number {
 	const { blockSizeBytes, firstDataBlock } = superblock;
-	if (index < superblock.firstMetaGroup) return Math.floor(1024 / blockSizeBytes) + 1 + index;
+	if (index < superblock.firstMetaGroup) return Math.floor(SUPERBLOCK_BYTE_OFFSET / blockSizeBytes) + 1 + index;
 	const group = index * superblock.descriptorsPerBlock;
 	// With blocks of 1 KiB the superblock is in block 1, also where block 0 counts as the first of the group.
 	const skipped = blockSizeBytes === 1024 && index === 0 && firstDataBlock === 0 ? 1 : 0;

@@ -15,8 +15,7 @@ import {
 	SUPERBLOCK_MAGIC,
 	superblockLayout,
 } from './layout.ts';
-import { readMultiMount } from './multi-mount.ts';
-import { formatUuid } from './superblock.ts';
+import { type MultiMount, readMultiMount } from './multi-mount.ts';
 
 export type { ContentReport, InodeReport, XattrReport } from './inspect-inode.ts';
 
@@ -54,7 +53,7 @@ export interface SuperblockReport {
 }
 
 export interface MultiMountReport {
-	readonly state: 'clean' | 'in-use' | 'checked' | 'damaged';
+	readonly state: MultiMount['state'];
 	readonly host: string;
 	readonly device: string;
 	readonly writtenAt: string;
@@ -100,7 +99,7 @@ export function inspectFileSystem(
 		superblock: describeSuperblock(raw),
 		features: describeFeatures(raw),
 		journal: journal ?? null,
-		multiMount: multiMount ? { ...pick(multiMount), writtenAt: isoTime(multiMount.timeSec, 0) } : null,
+		multiMount: multiMount ? describeMultiMount(multiMount) : null,
 		inode: (fs && inode && attempt(() => describeInode(fs, inode, attempt))) ?? null,
 		errors,
 	};
@@ -122,8 +121,6 @@ function openAround(
 	}
 	return ExtFileSystem.open(device, { replayJournal: false });
 }
-
-const pick = ({ state, host, device }: Omit<MultiMountReport, 'writtenAt'>) => ({ state, host, device });
 
 /** Any inode that has a number: the reserved ones, which no path leads to, may be looked at too. */
 function selectInode(fs: ExtFileSystem, { path, inodeNumber }: InspectSelection) {
@@ -149,6 +146,10 @@ function readRawSuperblock(device: BlockDevice): RawSuperblock {
 	// Throws, and says what was found.
 	if (raw.magic !== SUPERBLOCK_MAGIC) readSuperblock(device);
 	return raw;
+}
+
+function describeMultiMount({ state, host, device, timeSec }: MultiMount): MultiMountReport {
+	return { state, host, device, writtenAt: isoTime(timeSec, 0) };
 }
 
 function describeSuperblock(raw: RawSuperblock): SuperblockReport {
@@ -179,4 +180,11 @@ function describeSuperblock(raw: RawSuperblock): SuperblockReport {
 		hashVersion: raw.defaultHashVersion,
 		encoding: raw.encoding,
 	};
+}
+
+/** As it is usually written, in five groups of digits. */
+function formatUuid(bytes: Uint8Array): string {
+	return Buffer.from(bytes)
+		.toString('hex')
+		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -23,10 +23,7 @@ const FIRST_INODE_OF_OLD = 11; // EXT4_GOOD_OLD_FIRST_INO
 /** The superblock, decoded and checked: every later computation may rely on these values. */
 export interface Superblock {
 	readonly features: ReadonlySet<FeatureName>;
-	readonly uuid: string;
 	readonly uuidBytes: Uint8Array;
-	readonly label: string;
-	readonly lastMounted: string;
 	readonly isHurd: boolean;
 	/** STATE_… */
 	readonly state: number;
@@ -45,7 +42,6 @@ export interface Superblock {
 	readonly clustersPerGroup: number;
 	readonly descriptorSizeBytes: number;
 	readonly descriptorsPerBlock: number;
-	readonly descriptorBlocks: number;
 	readonly firstMetaGroup: number;
 	readonly reservedDescriptorBlocks: number;
 	readonly backupGroups: readonly [number, number];
@@ -102,10 +98,7 @@ export function decodeSuperblock(bytes: Buffer, deviceSizeBytes: number): Superb
 		...decodeDescriptorGeometry(raw, features, geometry),
 		...decodeInodeGeometry(raw, geometry),
 		features,
-		uuid: formatUuid(raw.uuid),
 		uuidBytes: raw.uuid,
-		label: raw.label,
-		lastMounted: raw.lastMounted,
 		state: raw.state,
 		isHurd: raw.creatorOs === CREATOR_HURD,
 		checksumSeed: features.has('metadata_csum_seed') ? raw.checksumSeed : crc32c(0xffffffff, raw.uuid),
@@ -208,7 +201,6 @@ function decodeDescriptorGeometry(
 	return {
 		descriptorSizeBytes,
 		descriptorsPerBlock,
-		descriptorBlocks,
 		firstMetaGroup: features.has('meta_bg') ? raw.firstMetaGroup : descriptorBlocks,
 		reservedDescriptorBlocks: raw.reservedDescriptorBlocks,
 		backupGroups: [raw.backupGroup0, raw.backupGroup1] as const,
@@ -248,10 +240,4 @@ function bad(field: string, found: number, expected: string) {
 
 function isPowerOfTwo(value: number): boolean {
 	return value > 0 && (value & (value - 1)) === 0;
-}
-
-export function formatUuid(bytes: Uint8Array): string {
-	return Buffer.from(bytes)
-		.toString('hex')
-		.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -48,9 +48,9 @@ async function differentBlocks(t: ExecutionContext, image: string, tool: string,
 	const device = FileDevice.open(image, 'read');
 	t.teardown(() => device.close());
 	const superblock = readSuperblock(device);
-	const { blockSizeBytes, blockCount, descriptorBlocks } = superblock;
+	const { blockSizeBytes, blockCount, groupCount, descriptorsPerBlock } = superblock;
 	const first = Math.floor(1024 / blockSizeBytes);
-	const descriptors = Array.from({ length: descriptorBlocks }, (_, i) => first + 1 + i);
+	const descriptors = Array.from({ length: Math.ceil(groupCount / descriptorsPerBlock) }, (_, i) => first + 1 + i);
 	const journalBlock = journalInVolume(device, superblock).byteOffsetOf(0) / blockSizeBytes;
 	const noted = [first, journalBlock, ...(tool === 'e2fsck' ? descriptors : [])];
 	const replayed = withJournal(device, superblock);
