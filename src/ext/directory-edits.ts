@@ -21,7 +21,7 @@ export class DirectoryEdits {
 	#added: readonly EditedName[] | undefined;
 
 	/** `folds`: whether names are found in any spelling. */
-	constructor(isNew: boolean, folds: boolean) {
+	constructor({ isNew, folds }: { isNew: boolean; folds: boolean }) {
 		this.isNew = isNew;
 		this.#folds = folds;
 	}

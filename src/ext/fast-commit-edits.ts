@@ -202,7 +202,7 @@ class Editor {
 
 	/** What its blocks hold was not logged. */
 	#makeDirectory({ number, flags }: Inode, parent: number): void {
-		const edits = new DirectoryEdits(true, foldsNames(flags));
+		const edits = new DirectoryEdits({ isNew: true, folds: foldsNames(flags) });
 		edits.set({ name: DOT, inode: number, fileType: FILE_TYPE_DIRECTORY });
 		edits.set({ name: DOT_DOT, inode: parent, fileType: FILE_TYPE_DIRECTORY });
 		this.#directories.set(number, edits);
@@ -226,7 +226,7 @@ class Editor {
 		if (old === inode) return;
 		let edits = this.#directories.get(directory);
 		if (!edits) {
-			edits = new DirectoryEdits(false, foldsNames(parent.flags));
+			edits = new DirectoryEdits({ isNew: false, folds: foldsNames(parent.flags) });
 			this.#directories.set(directory, edits);
 		}
 		edits.set({ name, inode, fileType: 0 });

@@ -20,6 +20,13 @@ export interface Attributes {
 	readonly deviceMinor: number;
 }
 
+/** The three times of a file that only ever had one: milliseconds since 1970, perhaps with a fraction. */
+export function timesAt(timeMs: number) {
+	const sec = Math.floor(timeMs / 1000);
+	const nsec = Math.floor((timeMs - sec * 1000) * 1e6);
+	return { atimeSec: sec, atimeNsec: nsec, mtimeSec: sec, mtimeNsec: nsec, ctimeSec: sec, ctimeNsec: nsec };
+}
+
 /** Where it was asked and who it is: st_ino as two halves, st_blksize. */
 export interface Identity {
 	readonly inoHigh: number;

@@ -10,7 +10,7 @@
 import { LRUCache } from 'lru-cache';
 import { isDotDot } from '../ext/directory-entry.ts';
 import { type ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
-import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR } from './attributes.ts';
+import { type Attributes, encodeAttrOut, encodeStatxOut, type Identity, S_IFDIR, timesAt } from './attributes.ts';
 import { CopyRoot } from './copy-root.ts';
 import { DirectoryReply } from './directory-reply.ts';
 import { answerEntry, type Entry } from './entry.ts';
@@ -341,8 +341,6 @@ function closedEntry(copy: BrowseCopy): Entry {
 }
 
 function plainDirectory(timeMs: number, linkCount: number): Attributes {
-	const sec = Math.floor(timeMs / 1000);
-	const nsec = Math.floor((timeMs - sec * 1000) * 1e6);
 	return {
 		mode: S_IFDIR | 0o555,
 		linkCount,
@@ -350,12 +348,7 @@ function plainDirectory(timeMs: number, linkCount: number): Attributes {
 		gid: 0,
 		sizeBytes: BLOCK_SIZE_BYTES,
 		blocks512: 0,
-		atimeSec: sec,
-		atimeNsec: nsec,
-		mtimeSec: sec,
-		mtimeNsec: nsec,
-		ctimeSec: sec,
-		ctimeNsec: nsec,
+		...timesAt(timeMs),
 		deviceMajor: 0,
 		deviceMinor: 0,
 	};

@@ -1,6 +1,6 @@
 import type { BlockDevice, WritableBlockDevice } from '../block/device.ts';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE } from '../system/libc.ts';
-import { type Attributes, encodeAttrOut, type Identity, S_IFMT, S_IFREG } from './attributes.ts';
+import { type Attributes, encodeAttrOut, type Identity, S_IFMT, S_IFREG, timesAt } from './attributes.ts';
 import { ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS } from './errno.ts';
 import {
 	FATTR_ATIME,
@@ -59,8 +59,6 @@ export class LiveFile implements RequestHandler {
 	constructor(store: BlockDevice | WritableBlockDevice, options: LiveFileOptions) {
 		this.#store = store;
 		this.#writable = 'write' in store ? store : undefined;
-		const seconds = Math.floor(options.modifiedAtMs / 1000);
-		const nanoseconds = Math.floor((options.modifiedAtMs - seconds * 1000) * 1e6);
 		this.#attributes = {
 			mode: S_IFREG | options.mode,
 			linkCount: 1,
@@ -68,12 +66,7 @@ export class LiveFile implements RequestHandler {
 			gid: options.gid,
 			sizeBytes: store.sizeBytes,
 			blocks512: Math.ceil(store.sizeBytes / 512),
-			atimeSec: seconds,
-			atimeNsec: nanoseconds,
-			mtimeSec: seconds,
-			mtimeNsec: nanoseconds,
-			ctimeSec: seconds,
-			ctimeNsec: nanoseconds,
+			...timesAt(options.modifiedAtMs),
 			deviceMajor: 0,
 			deviceMinor: 0,
 		};
