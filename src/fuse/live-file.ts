@@ -38,16 +38,15 @@ const PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 const ZERO_RANGE = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 
 export interface LiveFileOptions {
+	/** Permission bits. */
 	readonly mode: number;
-	readonly uid: number;
-	readonly gid: number;
 	readonly modifiedAtMs: number;
 }
 
 /**
  * A file system that is one regular file: the live device, mounted over a file and loop-mounted from there, or given to
  * a virtual machine. A disk with a volatile write cache: a write that was answered has reached the store, and an fsync
- * makes it durable. The size never changes.
+ * makes it durable. It is root's, and its size never changes.
  */
 export class LiveFile implements RequestHandler {
 	readonly features = { flags: 0, flags2: FUSE_DIRECT_IO_ALLOW_MMAP_FLAGS2 };
@@ -62,8 +61,8 @@ export class LiveFile implements RequestHandler {
 		this.#attributes = {
 			mode: S_IFREG | options.mode,
 			linkCount: 1,
-			uid: options.uid,
-			gid: options.gid,
+			uid: 0,
+			gid: 0,
 			sizeBytes: store.sizeBytes,
 			blocks512: Math.ceil(store.sizeBytes / 512),
 			...timesAt(options.modifiedAtMs),

@@ -91,7 +91,7 @@ function serve(opened: OpenedVolume, fuseFd: number): void {
 function liveFileOf({ live, diffArea }: OpenedVolume): LiveFile {
 	const watched = new WatchedVolume(live, (states) => diffArea.noteVolumeStates(states));
 	const store = setup.readOnly ? { sizeBytes: live.sizeBytes, read: live.read.bind(live), close() {} } : watched;
-	return new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, uid: 0, gid: 0, modifiedAtMs: 0 });
+	return new LiveFile(store, { mode: setup.readOnly ? 0o400 : 0o600, modifiedAtMs: 0 });
 }
 
 /** What cannot be drained stays held, and is tried again: a session that ended here would leave its clients waiting. */

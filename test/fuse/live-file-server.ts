@@ -7,5 +7,5 @@ export function createHandler({ path, readOnly }: { path: string; readOnly: bool
 	const store = readOnly
 		? { sizeBytes: device.sizeBytes, read: device.read.bind(device), close: device.close.bind(device) }
 		: device;
-	return new LiveFile(store, { mode: 0o640, uid: 0, gid: 0, modifiedAtMs: 1_700_000_000_250 });
+	return new LiveFile(store, { mode: 0o640, modifiedAtMs: 1_700_000_000_250 });
 }

@@ -15,8 +15,6 @@ const HEAD_BYTES = 24;
 export function createHandler({ image, log }: { image: string; log: string }): LiveFile {
 	return new LiveFile(new RecordingDevice(readFileSync(image), openSync(log, 'w')), {
 		mode: 0o600,
-		uid: 0,
-		gid: 0,
 		modifiedAtMs: 0,
 	});
 }
