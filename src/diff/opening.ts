@@ -1,12 +1,13 @@
-/** Opening a diff area: its catalog, whether it belongs to this volume, and what its segments hold. */
-import { corrupt, messageOf, refused } from '../errors.ts';
+/** Opening a diff area: its catalog, and what its segments hold. */
+import { corrupt, messageOf } from '../errors.ts';
 import { type CatalogBody, type CatalogCopy, makeDirectory, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaEvent, DiffAreaOptions } from './diff-area-types.ts';
-import { PlaceList } from './place-list.ts';
-import { PreservedChunks } from './preserved-chunks.ts';
+import type { PreservedChunks } from './preserved-chunks.ts';
+import { type SegmentReader, takeInSegments } from './segment-intake.ts';
 import type { SegmentContent } from './segment-scan.ts';
 import { SegmentStore } from './segment-store.ts';
 import { faultNameOf } from './storage-errors.ts';
+import { checkMark, checkVolume, WAY_ON } from './volume-check.ts';
 
 /** A tenth of the volume, as with VSS. */
 const DEFAULT_MAXIMUM_DIVISOR = 10;
@@ -53,7 +54,6 @@ export function openDiffArea(options: DiffAreaOptions): OpenedDiffArea {
 	return { catalog, segments, chunks, newest, copies, events };
 }
 
-const WAY_ON = '"noonmark repair IMAGE --discard" goes on without them';
 const LOST_BEFORE = 'the volume was overwritten while the storage could not be written';
 
 function changesOf(
@@ -66,21 +66,6 @@ function changesOf(
 		const faultName = faultNameFor(copy);
 		return [faultName === undefined ? { kind: 'copy-readable', copy } : { kind: 'copy-unreadable', copy, faultName }];
 	});
-}
-
-/** Errors: refused `storage-lost`, `storage-foreign` where the volume says that its copies are in another storage. */
-export function checkMark({ directory, markedVolumeId }: VolumeAsItIs, stored: StoredCatalog | undefined): void {
-	if (markedVolumeId === undefined || stored?.volumeId === markedVolumeId) return;
-	if (stored) {
-		throw refused(
-			'storage-foreign',
-			`${directory}: is the storage of another volume; say with --storage where the one with this volume's shadow copies is; ${WAY_ON}`,
-		);
-	}
-	throw refused(
-		'storage-lost',
-		`${directory}: the storage with the volume's shadow copies is not there; put it back, or say with --storage where it is; ${WAY_ON}`,
-	);
 }
 
 /** The catalog of a new diff area is durable before its first segment is made. */
@@ -135,71 +120,19 @@ interface DamagedSegment {
 	readonly faultName: string;
 }
 
-/**
- * Takes in the segments from an epoch on, oldest first, one after the other: no more than one is in memory at a time.
- * Those of older epochs, which no copy reads, are removed.
- */
+/** Takes in the segments from an epoch on. Those of older epochs, which no copy reads, are removed. */
 function openSegments(segments: SegmentStore, firstEpoch: number, catalog: CatalogBody) {
 	const onDisk = segments.epochsOnDisk().filter((epoch) => !segments.dropUnmade(epoch, catalog.nextEpoch));
-	const newestEpoch = Math.max(catalog.nextEpoch - 1, ...onDisk);
-	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
 	for (const epoch of onDisk) if (epoch < firstEpoch) segments.remove(epoch);
-	const sizesBytes = onDisk.map((epoch) => (epoch < firstEpoch ? 0 : segments.sizeOnDisk(epoch)));
-	const chunks = PreservedChunks.forSegments(catalog, firstEpoch, sizesBytes);
-	const places = new PlaceList();
 	const damages: DamagedSegment[] = [];
-	let newest: SegmentContent | undefined;
-	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
-		const atLeastBytes = durableBytes.get(epoch) ?? 0;
-		newest = undefined;
+	const read: SegmentReader = ({ epoch, isNewest, durableBytes }, into) => {
 		try {
-			newest = segments.read(epoch, epoch === newestEpoch, atLeastBytes, places);
+			return segments.read(epoch, isNewest, durableBytes, into);
 		} catch (error) {
-			segments.keepUnread(epoch, atLeastBytes);
+			segments.keepUnread(epoch, durableBytes);
 			damages.push({ epoch, fault: messageOf(error), faultName: faultNameOf(error) });
+			return undefined;
 		}
-		if (newest) chunks.takeIn(epoch, newest.lengthBytes, places);
-		else chunks.beginEpoch(0);
-	}
-	return { chunks, newest, damages };
-}
-
-/** What tells whether the volume is the one that the copies are of. */
-export type VolumeAsItIs = Pick<
-	DiffAreaOptions,
-	'directory' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeState' | 'markedVolumeId' | 'lostBefore'
->;
-
-/** Errors: refused `volume-changed`, `volume-resized` where the copies are not of the volume as it is. */
-export function checkVolume(
-	catalog: Pick<CatalogBody, 'copies' | 'volumeSizeBytes' | 'volumeStamp' | 'volumeStates'>,
-	{ directory, volumeSizeBytes, volumeStamp, volumeState, lostBefore = 0 }: VolumeAsItIs,
-): void {
-	if (catalog.copies.length === 0) return;
-	const has = `${directory} has ${catalog.copies.length} shadow copies of it`;
-	if (catalog.volumeSizeBytes !== volumeSizeBytes) {
-		throw refused(
-			'volume-resized',
-			`the volume has ${volumeSizeBytes} bytes, but had ${catalog.volumeSizeBytes}, and ${has}; ${WAY_ON}`,
-		);
-	}
-	// Copies that are lost cannot show a change, and a storage that took no note of their loss has none of the volume either.
-	if (catalog.copies.every(({ epoch }) => epoch < lostBefore)) return;
-	const change = changeSince(catalog, volumeStamp, volumeState);
-	if (change === undefined) return;
-	throw refused(
-		'volume-changed',
-		`the volume was changed while Noonmark was not in between (${change}), and ${has}; ${WAY_ON}, --trust keeps them`,
-	);
-}
-
-function changeSince(
-	{ volumeStamp, volumeStates }: Pick<CatalogBody, 'volumeStamp' | 'volumeStates'>,
-	stamp: string,
-	state: string | undefined,
-): string | undefined {
-	if (volumeStamp !== null && volumeStamp !== stamp) return `it was left at ${volumeStamp}, now it is at ${stamp}`;
-	if (state === undefined || volumeStates.length === 0 || volumeStates.includes(state)) return undefined;
-	const left = volumeStamp === null ? 'it was not unmounted in order; its' : 'its';
-	return `${left} superblock should say "${volumeStates.at(-1)}", but says "${state}"`;
+	};
+	return { ...takeInSegments(segments, onDisk, firstEpoch, catalog, read), damages };
 }

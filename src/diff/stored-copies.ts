@@ -2,12 +2,11 @@
 import { messageOf } from '../errors.ts';
 import { type CatalogCopy, readCatalog, type StoredCatalog } from './catalog.ts';
 import type { DiffAreaShare } from './diff-area-types.ts';
-import { checkMark, checkVolume, type VolumeAsItIs } from './opening.ts';
-import { PlaceList } from './place-list.ts';
-import { PreservedChunks } from './preserved-chunks.ts';
 import { PAGE_BYTES } from './segment.ts';
+import { type SegmentReader, takeInSegments } from './segment-intake.ts';
 import { SegmentStore } from './segment-store.ts';
 import type { SegmentToVerify } from './verify.ts';
+import { checkMark, checkVolume, type VolumeAsItIs } from './volume-check.ts';
 
 export interface StoredCopies {
 	readonly share: DiffAreaShare;
@@ -60,44 +59,30 @@ export function readStoredCopies(options: VolumeAsItIs): StoredCopies | undefine
 	};
 }
 
-/**
- * Takes in the segments one after the other, without gaps from the first epoch on; one that a crash left unfinished may
- * hold chunks of the others.
- */
 function readSegments(directory: string, catalog: StoredCatalog, firstEpoch: number) {
 	const { volumeId, volumeSizeBytes, chunkSizeBytes, nextEpoch } = catalog;
 	const identity = { volumeId: Buffer.from(volumeId, 'hex'), volumeSizeBytes, chunkSizeBytes };
 	const store = new SegmentStore(directory, identity);
 	const onDisk = store.epochsOnDisk().filter((epoch) => !store.isUnmade(epoch, nextEpoch));
-	const newestEpoch = Math.max(nextEpoch - 1, ...onDisk);
-	const durableBytes = new Map(catalog.segments.map((segment) => [segment.epoch, segment.durableBytes]));
-	const sizesBytes = onDisk.filter((epoch) => epoch >= firstEpoch).map((epoch) => store.sizeOnDisk(epoch));
-	const chunks = PreservedChunks.forSegments(catalog, firstEpoch, sizesBytes);
-	const places = new PlaceList();
 	const segments: StoredSegment[] = [];
-	for (let epoch = firstEpoch; epoch <= newestEpoch; epoch++) {
-		const atLeastBytes = durableBytes.get(epoch) ?? 0;
-		const segment = readSegment(store, epoch, epoch === newestEpoch, atLeastBytes, places);
-		segments.push(segment);
-		if (segment.fault === undefined) chunks.takeIn(epoch, segment.lengthBytes, places);
-		else chunks.beginEpoch(0);
-	}
-	return { chunks, segments };
+	const read: SegmentReader = ({ epoch, isNewest, durableBytes }, into) => {
+		try {
+			const { content } = store.look(epoch, isNewest, durableBytes, into);
+			segments.push(soundSegment(epoch, content.lengthBytes, store.allocatedOnDisk(epoch)));
+			return content;
+		} catch (error) {
+			segments.push({ epoch, lengthBytes: 0, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 });
+			return undefined;
+		}
+	};
+	return { chunks: takeInSegments(store, onDisk, firstEpoch, catalog, read).chunks, segments };
 }
 
-function readSegment(
-	store: SegmentStore,
-	epoch: number,
-	isNewest: boolean,
-	durableBytes: number,
-	into: PlaceList,
-): StoredSegment {
-	try {
-		const { lengthBytes } = store.look(epoch, isNewest, durableBytes, into).content;
-		const allocatedBytes = store.allocatedOnDisk(epoch);
-		// Less than its length where space was given back.
-		return { epoch, lengthBytes, fault: undefined, usedBytes: Math.min(lengthBytes, allocatedBytes), allocatedBytes };
-	} catch (error) {
-		return { epoch, lengthBytes: 0, fault: messageOf(error), usedBytes: 0, allocatedBytes: 0 };
-	}
-}
+/** What counts of it is less than its length where space was given back. */
+const soundSegment = (epoch: number, lengthBytes: number, allocatedBytes: number): StoredSegment => ({
+	epoch,
+	lengthBytes,
+	fault: undefined,
+	usedBytes: Math.min(lengthBytes, allocatedBytes),
+	allocatedBytes,
+});
