@@ -13,10 +13,12 @@ import { type NewRecord, SegmentWriter } from './segment-writer.ts';
 export class SegmentStore {
 	readonly #directory: string;
 	readonly #identity: Omit<SegmentIdentity, 'epoch'>;
+	/** These by epoch: of the segments that were opened or created and not removed. */
 	readonly #lengths = new Map<number, number>();
-	/** Bytes of segments that were given back, and of places files. */
-	readonly #freed = new Map<number, number>();
-	readonly #places = new Map<number, number>();
+	/** What was given back of a segment. */
+	readonly #freedBytes = new Map<number, number>();
+	/** How long its places file is. */
+	readonly #placesBytes = new Map<number, number>();
 	readonly #unread = new Set<number>();
 	/** Appends to the newest one. */
 	#growing: SegmentWriter | undefined;
@@ -48,7 +50,7 @@ export class SegmentStore {
 	/** Bytes of an epoch's files that were not given back. */
 	bytesOf(epoch: number): number {
 		const lengthBytes = this.#lengths.get(epoch) ?? 0;
-		return lengthBytes - (this.#freed.get(epoch) ?? 0) + (this.#places.get(epoch) ?? 0);
+		return lengthBytes - (this.#freedBytes.get(epoch) ?? 0) + (this.#placesBytes.get(epoch) ?? 0);
 	}
 
 	/**
@@ -181,7 +183,7 @@ export class SegmentStore {
 
 	/** Bytes of chunks and their records in an epoch's segment. */
 	contentBytes(epoch: number): number {
-		return Math.max(0, this.bytesOf(epoch) - (this.#places.get(epoch) ?? 0) - PAGE_BYTES);
+		return Math.max(0, this.bytesOf(epoch) - (this.#placesBytes.get(epoch) ?? 0) - PAGE_BYTES);
 	}
 
 	/** Gives back the space of a part of a segment that nobody reads any more. Errors of the file system pass through. */
@@ -198,8 +200,8 @@ export class SegmentStore {
 	/** The file system below knows best how much was given back, after a restart too. */
 	#measure(epoch: number): void {
 		const lengthBytes = this.#lengths.get(epoch) ?? 0;
-		this.#freed.set(epoch, Math.max(0, lengthBytes - this.allocatedOnDisk(epoch)));
-		this.#places.set(epoch, statSync(this.#placesPath(epoch), { throwIfNoEntry: false })?.size ?? 0);
+		this.#freedBytes.set(epoch, Math.max(0, lengthBytes - this.allocatedOnDisk(epoch)));
+		this.#placesBytes.set(epoch, statSync(this.#placesPath(epoch), { throwIfNoEntry: false })?.size ?? 0);
 	}
 
 	/** Removes the segments of all epochs before this one. Returns the errors of those that would not go. */
@@ -224,8 +226,8 @@ export class SegmentStore {
 
 	remove(epoch: number): void {
 		this.#lengths.delete(epoch);
-		this.#freed.delete(epoch);
-		this.#places.delete(epoch);
+		this.#freedBytes.delete(epoch);
+		this.#placesBytes.delete(epoch);
 		removeFile(this.#path(epoch));
 		removeFile(this.#placesPath(epoch));
 	}

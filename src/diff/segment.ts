@@ -32,18 +32,19 @@ const segmentHeader = struct('segment header', 64, {
 	crc32: u32le(0x3c), // of bytes 0x00..0x3b
 });
 
-const recordHeader = struct('record header', 32, {
+const recordHeader = struct('record header', 36, {
 	magic: text(8)(0x00),
 	epoch: u32le(0x08),
 	sequence: u32le(0x0c), // 0, 1, 2, … within the segment
 	atBytes: u64le(0x10), // where it begins; so far the segment was durable when it was appended
-	dataCount: u32le(0x18) /* entries with content, first */,
-	zeroCount: u32le(0x1c) /* entries without */,
+	dataCount: u32le(0x18), // entries with content, first
+	zeroCount: u32le(0x1c), // entries without
+	crc32: u32le(0x20), // of the page, with this field as zeros
 });
 
-const ENTRIES_AT = recordHeader.sizeBytes + 4;
+const ENTRIES_AT = recordHeader.sizeBytes;
 const ENTRY_BYTES = 8;
-const HEADER_CRC_AT = recordHeader.sizeBytes;
+const HEADER_CRC_AT = recordHeader.at.crc32;
 
 /** The most chunks that one record can hold. */
 export const RECORD_CHUNKS_MAX = Math.floor((PAGE_BYTES - ENTRIES_AT) / ENTRY_BYTES);

@@ -149,10 +149,8 @@ export function touchedChunks(
 	{ index, epochs, share }: DiffAreaReader,
 	copies: readonly number[],
 ): Map<number, number[]> {
-	const [first, end] = [fault.page, fault.endPage].map((page) => 2 * (epochs.basePage(fault.epoch) + page)) as [
-		number,
-		number,
-	];
+	const locationOf = (page: number) => epochs.locationOf({ epoch: fault.epoch, page, isZero: false });
+	const [first, end] = [locationOf(fault.page), locationOf(fault.endPage)];
 	const readers = copies.filter((epoch) => epoch <= fault.epoch);
 	const touched = new Map<number, number[]>();
 	const visit = (chunkIndex: number) => {
