@@ -6,7 +6,7 @@ import test from 'ava';
 const ROWS = [
 	['errors.ts', 'bytes', 'system'],
 	['block'],
-	['diff', 'ext', 'nbd'],
+	['diff', 'ext'],
 	['shadow'],
 	['providers', 'fuse', 'control'],
 	['service'],
@@ -84,7 +84,28 @@ test('what only one folder may know is not to be found elsewhere', (t) => {
 	t.deepEqual(wrong, []);
 });
 
-test('files and lines keep their size', (t) => {
+/** The paths that the map in ARCHITECTURE.md names below src/ and cli/; `commands/` names its files in its text. */
+function pathsOfMap(): string[] {
+	const text = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8');
+	const lines = /^src\/$.*?^images\/ /ms.exec(text)![0].split('\n').slice(0, -1);
+	let folders: string[] = [];
+	return lines.flatMap((line) => {
+		const [, indent, name] = /^( *)(\S+)/.exec(line)!;
+		folders = folders.slice(0, indent!.length / 2);
+		if (!name!.endsWith('/')) return [join(...folders, name!)];
+		folders.push(name!);
+		if (name !== 'commands/') return [];
+		const [, names] = /commands\/ +(.*): one file each$/.exec(line)!;
+		return names!.split(', ').map((command) => join(...folders, `${command}.ts`));
+	});
+}
+
+test('the map in ARCHITECTURE.md names every file of src and cli, and nothing else', (t) => {
+	const named = pathsOfMap().filter((path) => path.endsWith('.ts'));
+	t.deepEqual(named.sort(), [...sourceFiles('src'), ...sourceFiles('cli')].sort());
+});
+
+test('files keep their size', (t) => {
 	const wrong = [...sourceFiles('src'), ...sourceFiles('cli')].flatMap((file) => {
 		const lines = readFileSync(join(root, file), 'utf8').split('\n');
 		return lines.length > 450 ? [`${file} has ${lines.length} lines`] : [];
