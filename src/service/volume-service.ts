@@ -17,7 +17,6 @@ import type {
 	VolumeEvent,
 	VolumeReport,
 } from '../control/messages.ts';
-import type { DiffAreaEvent } from '../diff/diff-area-types.ts';
 import { messageOf, refused } from '../errors.ts';
 import { checkNotCovered, isOneFrom } from '../fuse/mount.ts';
 import { SystemProvider } from '../providers/system.ts';
@@ -27,6 +26,7 @@ import type { ProvidedCopy, Provider } from '../shadow/provider.ts';
 import type { ShadowCopy } from '../shadow/shadow-copy.ts';
 import { browsableCopies, copyReport, selectCopies } from './copy-report.ts';
 import { CopyStates } from './copy-states.ts';
+import { noteDiffAreaEvent } from './diff-area-events.ts';
 import { EventLog } from './event-log.ts';
 import { inspectCopy } from './inspect.ts';
 import { LiveDevice } from './live-device.ts';
@@ -357,48 +357,3 @@ function maximumBytes(size: MaximumSize, imageSizeBytes: number): number | null 
 const IN_MEMORY = [0x01021994, 0x858458f6];
 
 const isInMemory = (path: string) => IN_MEMORY.includes(statfsSync(path).type);
-
-function noteDiffAreaEvent(events: EventLog, event: DiffAreaEvent): void {
-	const nameOf = (label: unknown) => (label as ShadowCopy).name;
-	switch (event.kind) {
-		case 'copy-evicted': {
-			const why = {
-				'maximum-size': 'the diff area has its maximum size',
-				'no-space': 'the disk of the diff area is full',
-				'index-full': 'the chunk index is full; if new ones go, too, unmount the volume and mount it again',
-			}[event.reason];
-			events.note(
-				'copy-evicted',
-				event.reason,
-				`${nameOf(event.copy.label)} was deleted to make room for newer ones: ${why}`,
-			);
-			return;
-		}
-		case 'copies-lost':
-			events.note(
-				'copies-lost',
-				event.faultName,
-				`${event.copies.map(({ label }) => nameOf(label)).join(', ')} lost: ${event.fault}`,
-			);
-			return;
-		case 'copy-unreadable':
-			events.note(
-				'copy-unreadable',
-				event.faultName,
-				`${nameOf(event.copy.label)} cannot be read: ${event.copy.fault}`,
-			);
-			return;
-		case 'copy-readable':
-			events.note('copy-readable', null, `${nameOf(event.copy.label)} can be read again`);
-			return;
-		case 'catalog-restored':
-			events.note('catalog-restored', 'catalog-damaged', `${event.fault}; its backup was read`);
-			return;
-		case 'write-refused':
-			events.note('write-refused', event.faultName, `writes fail, so that the shadow copies stay: ${event.fault}`);
-			return;
-		case 'storage-unwritable':
-			events.note('storage-unwritable', event.faultName, event.fault);
-			return;
-	}
-}
