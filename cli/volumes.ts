@@ -1,13 +1,8 @@
 import { ask } from '../src/control/client.ts';
 import type { ControlRequest } from '../src/control/messages.ts';
 import { NoonmarkError } from '../src/errors.ts';
-import {
-	doesNotAnswer,
-	findVolume,
-	isAlive,
-	registeredVolumes,
-	runningVolumes,
-} from '../src/service/runtime-directory.ts';
+import { doesNotAnswer, findVolume, runningVolumes } from '../src/service/find-volume.ts';
+import { isAlive, registeredVolumes } from '../src/service/runtime-directory.ts';
 import { exitCodeOf, type PrintedError, warn } from './output.ts';
 
 export interface Answers<Answer> {

@@ -1,6 +1,6 @@
 import { ask } from '../../src/control/client.ts';
 import type { ShadowCopyReport } from '../../src/control/messages.ts';
-import { findVolume } from '../../src/service/runtime-directory.ts';
+import { findVolume } from '../../src/service/find-volume.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
 

@@ -1,6 +1,6 @@
 import { ask } from '../../src/control/client.ts';
 import type { CopySelection, ShadowCopyReport } from '../../src/control/messages.ts';
-import { findVolume } from '../../src/service/runtime-directory.ts';
+import { findVolume } from '../../src/service/find-volume.ts';
 import { confirmed, JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';
 

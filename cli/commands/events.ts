@@ -2,7 +2,7 @@ import { ask, askForEach } from '../../src/control/client.ts';
 import type { VolumeEvent } from '../../src/control/messages.ts';
 import { readEvents } from '../../src/service/event-log.ts';
 import { findStorage } from '../../src/service/find-storage.ts';
-import { findRunningVolume } from '../../src/service/runtime-directory.ts';
+import { findRunningVolume } from '../../src/service/find-volume.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { printJson, printLine, printLines } from '../output.ts';
 

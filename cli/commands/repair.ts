@@ -1,8 +1,9 @@
 import { ask } from '../../src/control/client.ts';
 import type { VerifiedCopy } from '../../src/control/messages.ts';
 import { NoonmarkError, refused } from '../../src/errors.ts';
+import { findRunningVolume } from '../../src/service/find-volume.ts';
 import { deleteOffline, discardOffline, offlineVolume, trustOffline } from '../../src/service/offline-storage.ts';
-import { findRunningVolume, type RegisteredVolume } from '../../src/service/runtime-directory.ts';
+import type { RegisteredVolume } from '../../src/service/runtime-directory.ts';
 import { confirmed, JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine, printLines } from '../output.ts';
 import { copyLines, verifiedCopies } from './verify.ts';

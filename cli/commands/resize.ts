@@ -1,6 +1,6 @@
 import { ask } from '../../src/control/client.ts';
 import type { StorageReport } from '../../src/control/messages.ts';
-import { findVolume } from '../../src/service/runtime-directory.ts';
+import { findVolume } from '../../src/service/find-volume.ts';
 import { JSON_FLAG, parse, usage } from '../arguments.ts';
 import { printJson, printLine, sizeText } from '../output.ts';
 import { MAXIMUM_SIZE_EXPECTED, parseMaximumSize } from '../size.ts';

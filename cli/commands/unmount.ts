@@ -1,6 +1,7 @@
 import { ask } from '../../src/control/client.ts';
 import type { StatusReport } from '../../src/control/messages.ts';
-import { findVolume, type RunningVolume } from '../../src/service/runtime-directory.ts';
+import { findVolume } from '../../src/service/find-volume.ts';
+import type { RunningVolume } from '../../src/service/runtime-directory.ts';
 import { cleanUpKilled } from '../../src/service/stale-mounts.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { printJson, printLine } from '../output.ts';

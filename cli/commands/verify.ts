@@ -1,7 +1,8 @@
 import { askForEach } from '../../src/control/client.ts';
 import type { VerifiedCopy, VerifyNews } from '../../src/control/messages.ts';
+import { findRunningVolume } from '../../src/service/find-volume.ts';
 import { offlineVolume, verifyOffline } from '../../src/service/offline-storage.ts';
-import { findRunningVolume, type RegisteredVolume } from '../../src/service/runtime-directory.ts';
+import type { RegisteredVolume } from '../../src/service/runtime-directory.ts';
 import { JSON_FLAG, parse } from '../arguments.ts';
 import { EXIT_DAMAGED, printJson, printLines } from '../output.ts';
 import { showProgress } from '../progress.ts';

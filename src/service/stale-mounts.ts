@@ -1,10 +1,10 @@
 import { isOneFrom, unmount } from '../fuse/mount.ts';
 import { findMount } from '../system/mountinfo.ts';
+import { findKilledVolume } from './find-volume.ts';
 import { type LoopDevice, mountPointsOf, withLoopDevicesOver } from './loop-mounts.ts';
 import { turnToCleanUp } from './mount-turn.ts';
 import { runTool } from './run-tool.ts';
 import {
-	findKilledVolume,
 	isAlive,
 	placesOf,
 	type RegisteredVolume,

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import anyTest, { type ExecutionContext } from 'ava';
 import { ask } from '../../src/control/client.ts';
 import type { ShadowCopyReport } from '../../src/control/messages.ts';
-import { findVolume } from '../../src/service/runtime-directory.ts';
+import { findVolume } from '../../src/service/find-volume.ts';
 import { Random } from '../helpers/random.ts';
 import { canMount, programs } from '../helpers/requires.ts';
 import { run, runOk, shell } from '../helpers/run.ts';
