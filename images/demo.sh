@@ -81,7 +81,7 @@ if run touch "previous/$first/report.txt"; then
 	exit 1
 fi
 
-say '8. A shadow copy takes the space of what was overwritten since, in chunks of 16 KiB.'
+say '8. A shadow copy takes the space of what was overwritten since, in chunks of 4 KiB.'
 run noonmark list shadows data
 run noonmark list storage data
 
