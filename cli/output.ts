@@ -14,6 +14,7 @@ export function sizeText(bytes: number): string {
  */
 export const printable = (text: string) => text.replaceAll(/\p{Cc}/gu, '?');
 
+/** Prints lines for people, each made printable. */
 export function printLines(lines: readonly string[]): void {
 	process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
 }
@@ -25,6 +26,7 @@ export function complain(message: string, program = 'noonmark'): void {
 	process.stderr.write(`${program}: ${printable(message)}\n`);
 }
 
+/** Prints a line of JSON. */
 export function printJson(value: unknown): void {
 	process.stdout.write(`${JSON.stringify(value)}\n`);
 }

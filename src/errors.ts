@@ -39,6 +39,7 @@ export interface PlainError {
 	readonly message: string;
 }
 
+/** Anything that was thrown, as it crosses a thread or a socket: what is no NoonmarkError is io `failed`. */
 export function plainError(thrown: unknown): PlainError {
 	if (thrown instanceof NoonmarkError) return { family: thrown.family, code: thrown.code, message: thrown.message };
 	return { family: 'io', code: 'failed', message: messageOf(thrown) };

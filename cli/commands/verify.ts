@@ -47,6 +47,7 @@ export async function verifiedCopies(
 	throw new Error('the volume was unmounted meanwhile');
 }
 
+/** What was found of a copy, for people. */
 export function copyLines({ name, state, faults, files, otherBlocks }: VerifiedCopy): string[] {
 	const lines = [`${name}  ${state}`, ...faults.map((fault) => `    ${fault}`)];
 	if (files.length > 0) lines.push('  files:', ...files.map((file) => `    ${file}`));

@@ -70,6 +70,7 @@ export interface RecordHead {
 	readonly zeros: readonly RecordEntry[];
 }
 
+/** The first page of a segment. */
 export function encodeSegmentHeader(identity: SegmentIdentity): Buffer {
 	const page = Buffer.alloc(PAGE_BYTES);
 	segmentHeader.encode({ magic: SEGMENT_MAGIC, version: SEGMENT_VERSION, ...identity }, page);
@@ -201,5 +202,6 @@ export function* placesOf(head: RecordHead, recordPage: number, pagesPerChunk: n
 	for (const { chunkIndex } of head.zeros) yield { chunkIndex, page: recordPage, isZero: true };
 }
 
+/** The names of an epoch's files in the storage. */
 export const segmentFileName = (epoch: number) => `epoch-${String(epoch).padStart(8, '0')}.segment`;
 export const placesFileName = (epoch: number) => `epoch-${String(epoch).padStart(8, '0')}.places`;

@@ -144,6 +144,7 @@ export class ExtFileSystem {
 	}
 }
 
+/** The superblock as it lies on the device. Errors: those of decodeSuperblock; `io`. */
 export function readSuperblock(device: BlockDevice): Superblock {
 	if (device.sizeBytes < SUPERBLOCK_BYTE_OFFSET + superblockLayout.sizeBytes) {
 		throw unsupported('not-ext', `no ext2, ext3 or ext4 file system: the device has only ${device.sizeBytes} bytes`);

@@ -91,6 +91,7 @@ function descriptorBlock(superblock: Superblock, index: number): number {
 	return firstBlockOfGroup(superblock, group) + (hasSuperblock(superblock, group) ? 1 : 0) + skipped;
 }
 
+/** The number of the block with which a group begins: its copy of the superblock, where it has one. */
 export function firstBlockOfGroup(superblock: Superblock, group: number): number {
 	return superblock.firstDataBlock + group * superblock.blocksPerGroup;
 }

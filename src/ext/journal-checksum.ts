@@ -6,6 +6,7 @@ import { commitLayout } from './journal-layout.ts';
 /** The last bytes of descriptor and revoke blocks (struct jbd2_journal_block_tail). */
 export const BLOCK_TAIL_BYTES = 4;
 
+/** Whether blocks have checksums of their own (versions 2 and 3), not only a transaction (version 1). */
 export const hasBlockChecksums = (superblock: JournalSuperblock) =>
 	superblock.hasChecksumV2 || superblock.hasChecksumV3;
 
@@ -14,6 +15,7 @@ export function tailChecksum(seed: number, block: Buffer): number {
 	return crc32cOfZeros(crc32c(seed, block, 0, block.length - BLOCK_TAIL_BYTES), BLOCK_TAIL_BYTES);
 }
 
+/** Whether the checksum of a descriptor or revoke block is right; true where it has none. */
 export function isTailRight(superblock: JournalSuperblock, block: Buffer): boolean {
 	if (!hasBlockChecksums(superblock)) return true;
 	return tailChecksum(superblock.checksumSeed, block) === block.readUInt32BE(block.length - BLOCK_TAIL_BYTES);
@@ -42,6 +44,7 @@ export function loggedBlockChecksum(seed: number, sequence: number, block: Buffe
 	return crc32c(crc32c(seed, number), block);
 }
 
+/** Whether a logged block is what its tag says, `stored` being the tag's checksum; true where tags have none. */
 export function isLoggedBlockRight(
 	superblock: JournalSuperblock,
 	sequence: number,

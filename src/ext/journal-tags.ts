@@ -29,6 +29,7 @@ function tagBytes(superblock: JournalSuperblock): number {
 
 const tailBytes = (superblock: JournalSuperblock) => (hasBlockChecksums(superblock) ? BLOCK_TAIL_BYTES : 0);
 
+/** The tags of a descriptor block, up to the one that says it is the last, or that no more fit. */
 export function decodeTags(superblock: JournalSuperblock, descriptor: Buffer): Tag[] {
 	const size = tagBytes(superblock);
 	const end = descriptor.length - tailBytes(superblock);

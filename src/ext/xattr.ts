@@ -112,6 +112,7 @@ export function blockEntries(blocks: BlockReader, inode: Inode): XattrEntry[] {
 	return decodeEntries(bytes, xattrBlockHeaderLayout.sizeBytes, where);
 }
 
+/** h_checksum as it should be (fs/ext4/xattr.c, ext4_xattr_block_csum). */
 export function xattrBlockChecksum(blocks: BlockReader, block: number, bytes: Buffer): number {
 	const seed = crc32cOfU32le(crc32cOfU32le(blocks.superblock.checksumSeed, block >>> 0), Math.floor(block / 2 ** 32));
 	const crc = crc32cOfZeros(crc32c(seed, bytes, 0, XATTR_BLOCK_CHECKSUM_AT), 4);

@@ -90,6 +90,7 @@ function attempt<T>(action: () => T): T | undefined {
 	}
 }
 
+/** The file in a storage directory. */
 export const eventsPath = (storage: string) => join(storage, 'events.jsonl');
 
 const lineOf = (event: VolumeEvent) => `${JSON.stringify(event)}\n`;

@@ -30,6 +30,7 @@ const FILES_MAX = 1000;
 /** How often progress is told. */
 const STEP_BYTES = 16 << 20;
 
+/** What was found of each copy of the order, in their order. Errors: io, where the image cannot be opened. */
 export function verifyCopies(order: VerifyOrder, onProgress: (progress: Progress) => void): VerifiedCopy[] {
 	const { volumePath, diffArea, segments, copies } = order;
 	const reader = new DiffAreaReader(diffArea);

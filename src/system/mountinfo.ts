@@ -28,6 +28,7 @@ export function mountsAt(mountPoint: string): MountEntry[] {
 /** The one on top of them. */
 export const findMount = (mountPoint: string): MountEntry | undefined => mountsAt(mountPoint).at(-1);
 
+/** The mounts in the text of a mountinfo file, in its order. Errors: a line that is none. */
 export function parseMountInfo(text: Buffer): MountEntry[] {
 	// latin1 maps each byte to one character and back: nothing is lost on the way.
 	return text.toString('latin1').split('\n').filter(Boolean).map(parseLine);
