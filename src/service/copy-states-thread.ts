@@ -6,7 +6,7 @@ import { plainError } from '../errors.ts';
 import { ExtFileSystem, ROOT_INODE } from '../ext/filesystem.ts';
 import type { DeviceSpecification } from '../shadow/provider.ts';
 import type { CopyStatesThreadSetup } from './copy-states.ts';
-import { ShadowDevices } from './device-spec.ts';
+import { ShadowDevices } from './shadow-devices.ts';
 
 const { devices: specifications, replayJournal } = workerData as CopyStatesThreadSetup;
 const CACHE_BYTES = 1 << 20;

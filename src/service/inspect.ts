@@ -8,9 +8,9 @@ import { parseGmtName } from '../shadow/gmt-name.ts';
 import type { DeviceSpecification, ProvidedCopy } from '../shadow/provider.ts';
 import { answerOfThread } from './answer-of-thread.ts';
 import { selectCopies } from './copy-report.ts';
-import { ShadowDevices } from './device-spec.ts';
 import { findRunningVolume } from './find-volume.ts';
 import { offlineVolume, withStoredCopies } from './offline-storage.ts';
+import { ShadowDevices } from './shadow-devices.ts';
 
 /** Where what does not lie in the usual place is. */
 export interface InspectPlaces {

@@ -1,8 +1,8 @@
 import { LineCache } from '../block/line-cache.ts';
 import { ExtFileSystem } from '../ext/filesystem.ts';
 import { type BrowseCopy, BrowseTree, type BrowseTreeOptions } from '../fuse/browse-tree.ts';
-import { ShadowDevices } from './device-spec.ts';
 import type { BrowsableCopy, ShownCopies } from './messages.ts';
+import { ShadowDevices } from './shadow-devices.ts';
 
 /** The tree of shadow copies in one thread, and the devices behind it. */
 export class ShownTree {
