@@ -58,6 +58,27 @@ test('of two mounts of two images at once on one mount point or data directory t
 	}
 });
 
+test('who is slow to clear away takes nothing from a mount that comes to the same place', async (t) => {
+	for (const ofOther of [true, false]) {
+		const dead = await killed(t);
+		const next = ofOther ? new TestVolume(t) : dead;
+		const [bin, begun] = [join(dead.directory, 'bin'), join(dead.directory, 'begun')];
+		mkdirSync(bin);
+		const umount = `#!/bin/sh\nPATH=${process.env.PATH}\numount "$@" || exit\ntouch ${begun}\nsleep 3\n`;
+		writeFileSync(join(bin, 'umount'), umount, { mode: 0o755 });
+		const clearing = noonmark(['unmount', dead.image], {
+			env: { ...process.env, PATH: `${bin}:${process.env.PATH}` },
+		});
+		await eventually('it clears away', () => existsSync(begun));
+		await noonmarkOk(['mount', next.image, dead.mountpoint, '--data', next.data]);
+		const { code, stderr } = await clearing;
+		t.is(code, 0, stderr);
+		for (const path of [dead.mountpoint, next.data]) t.is((await run('mountpoint', [path])).code, 0, path);
+		await noonmarkOk(['unmount', next.image]);
+		t.deepEqual([...dead.leftovers(), ...next.leftovers()], []);
+	}
+});
+
 test('a mount of another image leaves it: who looks there gets an error, not an empty directory', async (t) => {
 	const dead = await killed(t);
 	const other = new TestVolume(t);
@@ -96,4 +117,25 @@ losetup "$loop" ${other} || losetup --find ${other}
 	const { length } = dead.leftovers();
 	t.is(length, 1, 'the loop device over the other file');
 	t.true(String(await runOk('losetup', ['--associated', other])).startsWith('/dev/loop'));
+});
+
+test('a loop device that somebody else detaches and takes before it is mounted is not mounted', async (t) => {
+	const [volume, other] = [new TestVolume(t), new TestVolume(t)];
+	const bin = join(volume.directory, 'bin');
+	mkdirSync(bin);
+	const losetup = `#!/bin/sh
+PATH=${process.env.PATH}
+loop=$(losetup "$@") || exit
+case "$*" in *--show*) losetup --detach "$loop" && losetup "$loop" ${other.image};; esac
+echo "$loop"
+`;
+	writeFileSync(join(bin, 'losetup'), losetup, { mode: 0o755 });
+	const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+	const { code, stderr } = await noonmark(['mount', volume.image, volume.mountpoint, '--data', volume.data], { env });
+	t.is(code, 1);
+	t.regex(stderr, /loop\d+: was detached by somebody else/);
+	t.deepEqual(volume.leftovers(), []);
+	const loop = String(await runOk('losetup', ['--associated', other.image])).split(':')[0]!;
+	t.true(loop.startsWith('/dev/loop'), 'theirs is not detached');
+	await runOk('losetup', ['--detach', loop]);
 });
