@@ -2,7 +2,7 @@ import { closeSync, constants, openSync, realpathSync, statSync, writeFileSync }
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, messageOf, missing, type NoonmarkError, refused, unsupported } from '../errors.ts';
 import { MNT_DETACH, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount, SystemError, umount2 } from '../system/libc.ts';
-import { findMount, type MountEntry, mountsAt } from '../system/mountinfo.ts';
+import { findMount, type MountEntry, mountsAt, readMountInfo } from '../system/mountinfo.ts';
 import { mountAsUser, unmountAsUser } from './fusermount.ts';
 import { MAX_CONTENT_BYTES } from './protocol.ts';
 
@@ -109,6 +109,20 @@ export function checkNotCovered(mountPoint: string, isMeant: (entry: MountEntry)
 	throw refused(
 		'mount-busy',
 		`${mountPoint}: ${top.type} is mounted over it; unmount that first: umount ${mountPoint}`,
+	);
+}
+
+/**
+ * Errors: `refused` (`mount-busy`) where a directory of a mount from this source is mounted elsewhere, too: the file system
+ * would go on there.
+ */
+export function checkNoPartMounted(source: string): void {
+	const parts = readMountInfo().filter((entry) => isOneFrom(source)(entry) && entry.root.toString() !== '/');
+	if (parts.length === 0) return;
+	const mountPoints = parts.map(({ mountPoint }) => mountPoint.toString());
+	throw refused(
+		'mount-busy',
+		`${source}: a part of it is mounted on ${mountPoints.join(', ')}; unmount that first: umount ${mountPoints.join(' ')}`,
 	);
 }
 

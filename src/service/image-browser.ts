@@ -29,7 +29,7 @@ import type { MountPlan } from './mount-plan.ts';
 import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import type { VolumePaths } from './runtime-directory.ts';
-import { endTree, type ServedTree, serveTree } from './served-tree.ts';
+import { endTree, endUnusedTree, type ServedTree, serveTree } from './served-tree.ts';
 import { storedAsProvided } from './stored-provider.ts';
 import { verifyOrder, verifyProvided } from './verify.ts';
 import { volumeAsItIs } from './volume-as-it-is.ts';
@@ -137,12 +137,11 @@ export class ImageBrowser implements MountedVolume {
 		const status = await this.status();
 		this.#ending = true;
 		try {
-			tree.unmount({ detach: false });
+			await endUnusedTree(tree);
 		} catch (error) {
 			this.#ending = false;
 			throw error;
 		}
-		await tree.ended;
 		this.#close();
 		return status;
 	}

@@ -29,6 +29,18 @@ export async function serveTree(options: TreeMountOptions, shown: ShownCopies): 
 	return options.transport === 'fuse-native' ? FuseNativeTree.mount(options, shown) : new BrowseMount(options, shown);
 }
 
+const RELEASE_MS_MAX = 3000;
+
+/**
+ * Ends a tree that nobody is known to use. An overlay over a copy, or a mount in another mount namespace, cannot be seen and
+ * would keep it for ever: these get errors after a moment. Errors: those of unmounting.
+ */
+export async function endUnusedTree(tree: ServedTree): Promise<void> {
+	tree.unmount({ detach: false });
+	await Promise.race([tree.ended, aborted(AbortSignal.timeout(RELEASE_MS_MAX))]);
+	await tree.stop();
+}
+
 /** Takes the tree out of sight at once; whoever uses it may go on until the signal aborts. */
 export async function endTree(tree: ServedTree, impatient: AbortSignal): Promise<void> {
 	tree.unmount({ detach: true });

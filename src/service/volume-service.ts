@@ -18,7 +18,7 @@ import type {
 	VolumeReport,
 } from '../control/messages.ts';
 import { messageOf, refused } from '../errors.ts';
-import { checkNotCovered, isOneFrom } from '../fuse/mount.ts';
+import { checkNoPartMounted, checkNotCovered, isOneFrom } from '../fuse/mount.ts';
 import { SystemProvider } from '../providers/system.ts';
 import { Coordinator, type VolumeHandle } from '../shadow/coordinator.ts';
 import { freeGmtName } from '../shadow/gmt-name.ts';
@@ -36,7 +36,7 @@ import { checkNotUsed } from './mount-users.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { NeedReader } from './need-reader.ts';
 import type { VolumePaths } from './runtime-directory.ts';
-import { endTree, type ServedTree, serveTree } from './served-tree.ts';
+import { endTree, endUnusedTree, type ServedTree, serveTree } from './served-tree.ts';
 import { LiveThread } from './thread-clients.ts';
 import { verifyOrder, verifyProvided } from './verify.ts';
 
@@ -302,8 +302,7 @@ export class VolumeService implements MountedVolume {
 			await this.#creation;
 			await this.#needs.stop();
 			await this.#live.close();
-			this.#browse?.unmount({ detach: false });
-			await this.#browse?.ended;
+			if (this.#browse) await endUnusedTree(this.#browse);
 			this.#events.close();
 		} catch (error) {
 			this.#ending = false;
@@ -325,6 +324,7 @@ export class VolumeService implements MountedVolume {
 		for (const mountPoint of data === null ? [mountpoint] : [data, mountpoint]) checkNotUsed(mountPoint);
 		this.#live.checkDataNotCovered();
 		checkNotCovered(mountpoint, isOneFrom(this.paths.image));
+		checkNoPartMounted(this.paths.image);
 		const others = this.#live.mounts().flatMap(({ mountPoint }) => (mountPoint === data ? [] : [mountPoint]));
 		if (others.length > 0) {
 			throw refused(

@@ -108,6 +108,31 @@ test('unmount refuses while somebody is in a directory, and says who', async (t)
 	await noonmarkOk(['unmount', volume.image]);
 });
 
+test('unmount refuses while a copy is mounted elsewhere, and says where; what keeps one unseen gets errors', async (t) => {
+	const volume = new TestVolume(t);
+	await volume.mount();
+	await shell('echo old > "$1/old"', [volume.data]);
+	const { path } = await volume.create();
+	const places = ['bound', 'overlay'].map((name) => join(volume.directory, name));
+	for (const place of places) mkdirSync(place);
+	const [bound, overlay] = places as [string, string];
+	t.teardown(() => shell('umount -l "$1" "$2" 2> /dev/null || true', places));
+
+	await runOk('mount', ['--bind', path, bound]);
+	const refusal = await noonmark(['unmount', volume.image]);
+	t.is(refusal.code, 4);
+	t.true(refusal.stderr.includes(`umount ${bound}`), refusal.stderr);
+	await shell('echo still here > "$1/file"; ls "$2"', [volume.data, path]);
+	await runOk('umount', [bound]);
+
+	await runOk('mount', ['-t', 'overlay', '-o', `lowerdir=${path}:${bound}`, 'overlay', overlay]);
+	await runOk('ls', [overlay]);
+	await noonmarkOk(['unmount', volume.image]);
+	t.regex((await run('cat', [join(overlay, 'old')])).stderr, /connection abort|not connected/);
+	await runOk('umount', [overlay]);
+	await eventually('nothing is left', () => volume.leftovers().length === 0);
+});
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 	test(`${signal} takes everything down`, async (t) => {
 		const volume = new TestVolume(t);
