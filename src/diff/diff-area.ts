@@ -156,7 +156,8 @@ export class DiffArea {
 	 * `storage-unwritable`.
 	 */
 	prepareCommit(): void {
-		if (this.#kept.all.length >= this.#maximumCopies) throw tooManyCopies(this.#kept.all.length);
+		const count = this.#kept.all.length;
+		if (count >= this.#maximumCopies) throw tooManyCopies(count, this.#maximumCopies);
 		if (this.#chunks.epochs.isFull)
 			throw refused('too-many-epochs', 'this service has made its last shadow copy: unmount and mount again');
 		this.abortCommit();

@@ -17,8 +17,11 @@ export function storageFull(directory: string, reason: NoRoom, maximumBytes: num
 	return refused('storage-full', `${directory}: the diff area ${why}`);
 }
 
-export const tooManyCopies = (count: number) =>
-	refused('too-many-copies', `the volume has ${count} shadow copies, the most it may have; delete one first`);
+export const tooManyCopies = (count: number, maximumCount: number) =>
+	refused(
+		'too-many-copies',
+		`the volume has ${count} shadow copies, and may have ${maximumCount}; delete ${count - maximumCount + 1} first`,
+	);
 
 export const tooSmall = (usedBytes: number, maximumBytes: number) =>
 	refused(

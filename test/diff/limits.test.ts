@@ -93,10 +93,20 @@ test('one copy more than the maximum is refused, and deleting one makes room for
 	const rig = new Rig(t, { seed: 3, sizeBytes: 100_000, maximumCopies: 2 });
 	rig.create();
 	rig.create();
-	t.throws(() => rig.create(), { code: 'too-many-copies', message: /has 2 shadow copies/ });
+	t.throws(() => rig.create(), {
+		code: 'too-many-copies',
+		message: /has 2 shadow copies, and may have 2; delete 1 first/,
+	});
 	rig.delete(1);
 	rig.create();
 	t.deepEqual(rig.differences(), []);
+	rig.options = { ...rig.options, maximumCopies: 1 };
+	rig.restart();
+	t.throws(() => rig.create(), {
+		code: 'too-many-copies',
+		message: /has 2 shadow copies, and may have 1; delete 2 first/,
+	});
+	t.deepEqual(rig.differences(), [], 'a lower maximum deletes nothing');
 });
 
 test('a copy that had to go before it was on record is not reported as made', (t) => {
