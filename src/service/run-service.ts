@@ -4,12 +4,20 @@ import { FileDevice } from '../block/file-device.ts';
 import type { ControlRequest, StatusReport } from '../control/messages.ts';
 import { serveControl } from '../control/server.ts';
 import { ioError, NoonmarkError } from '../errors.ts';
+import { hasCopies } from './find-storage.ts';
 import { ImageBrowser } from './image-browser.ts';
 import { hasLiveDevice, type MountPlan, type MountRequest, planMount, undoPlan } from './mount-plan.ts';
 import { removeLeftLocks, turnToMount } from './mount-turn.ts';
 import type { MountedVolume } from './mounted-volume.ts';
 import { probeVolume } from './probe-volume.ts';
-import { absolutePath, processStamp, register, unregister, untilSettled } from './runtime-directory.ts';
+import {
+	absolutePath,
+	processStamp,
+	register,
+	unregister,
+	untilSettled,
+	type VolumePaths,
+} from './runtime-directory.ts';
 import { emptyLogRemover, removeOldLogs } from './service-logs.ts';
 import { cleanUpStaleMounts } from './stale-mounts.ts';
 import { type Surroundings, VolumeService } from './volume-service.ts';
@@ -89,22 +97,27 @@ const placesIn = ({ image, mountpoint, data, live, storage }: MountRequest) => [
 
 function openOrUndo(plan: MountPlan): FileDevice {
 	try {
-		return openProbed(plan.paths.image);
+		return openProbed(plan.paths);
 	} catch (error) {
 		undoPlan(plan);
 		throw error;
 	}
 }
 
-function openProbed(imagePath: string): FileDevice {
-	const device = FileDevice.open(imagePath, 'read');
+/** What has no file system that can be read is no volume, unless it was one: then its copies are needed more than ever. */
+function openProbed({ image, storage, data }: VolumePaths): FileDevice {
+	const device = FileDevice.open(image, 'read');
 	try {
-		probeVolume(device, imagePath);
-		return device;
+		probeVolume(device, image);
 	} catch (error) {
+		const isToBeShown = error instanceof NoonmarkError && hasCopies(storage);
+		if (isToBeShown && data === null) return device;
 		device.close();
-		throw error;
+		if (!isToBeShown) throw error;
+		const message = `${error.message}; its shadow copies show where it is mounted without --data`;
+		throw new NoonmarkError(error.family, error.code, message, { cause: error });
 	}
+	return device;
 }
 
 /** The ends that a service can come to. */
