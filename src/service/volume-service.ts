@@ -287,6 +287,7 @@ export class VolumeService implements MountedVolume {
 
 	/** In order: data, live device, tree. */
 	async unmount(): Promise<StatusReport> {
+		await this.status(); // a disk that does not answer is told, and not waited for
 		await this.#creation; // whose own processes would be found to use the data directory
 		const status = await this.status();
 		this.#checkNotBusy();
