@@ -39,6 +39,12 @@ export function run(command: string, args: readonly string[], options: RunOption
 		child.stdin.on('error', () => {});
 		child.stdin.end(options.input ?? '');
 		child.on('error', reject);
+		child.on('exit', (_, signal) => {
+			// What a killed shell has begun may hang on, with these pipes open.
+			if (signal === null) return;
+			child.stdout.destroy();
+			child.stderr.destroy();
+		});
 		child.on('close', (code, signal) => {
 			if (signal !== null) {
 				const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
