@@ -102,7 +102,9 @@ test('a service that is told twice to end gives up a disk that does not answer, 
 	process.kill(pid, 'SIGTERM');
 	await eventually('the tree is out of sight', () => !mounts().includes(volume.mountpoint));
 	process.kill(pid, 'SIGTERM');
+	// At last the live device: from then on nothing is written, also where the disk answers at once.
 	await eventually('the data is out of sight', () => !mounts().includes(volume.data));
+	await eventually('the live device is out of sight', () => !mounts().includes(volume.live));
 	t.true(existsSync(`/proc/${pid}`), 'it cannot end before the disk answers');
 	await host.thaw();
 	await eventually('the service is gone', () => !existsSync(`/proc/${pid}`));
