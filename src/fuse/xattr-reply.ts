@@ -3,23 +3,29 @@ import { getxattrIn, getxattrOut } from './protocol.ts';
 import type { Request } from './request.ts';
 
 const TRUSTED = Buffer.from('trusted.');
-const PREFIXES = ['user.', 'trusted.', 'security.', 'gnu.'] as const;
-const WHOLE_NAMES: ReadonlySet<string> = new Set(['system.posix_acl_access', 'system.posix_acl_default']);
+const KINDS = ['security.', 'user.', 'trusted.', 'gnu.'].map((kind) => Buffer.from(kind));
+const ACLS = ['system.posix_acl_access', 'system.posix_acl_default'].map((name) => Buffer.from(name));
 const NUL = Buffer.alloc(1);
 
 /** Answers GETXATTR; without a value there is no such attribute. */
 export function answerXattr(request: Request, reply: Buffer, value: Buffer | undefined): number {
-	return value
-		? answerValue(request, reply, value)
-		: -errnoOfMissing(Buffer.from(requestedXattr(request)).toString('latin1'));
+	return value ? answerValue(request, reply, value) : -errnoOfMissing(requestedXattr(request));
 }
 
-/** Programs tell by this which kinds of attributes a file system can have. As the kernel's ext4. */
-function errnoOfMissing(name: string): number {
-	if (WHOLE_NAMES.has(name)) return ENODATA;
-	const prefix = PREFIXES.find((known) => name.startsWith(known));
-	if (prefix === undefined) return EOPNOTSUPP;
-	return name === prefix ? EINVAL : ENODATA;
+/**
+ * Programs tell by this which kinds of attributes a file system can have. As the kernel's ext4. `ls -l` asks for two that
+ * are missing of each file, so no strings are made of them.
+ */
+function errnoOfMissing(name: Uint8Array): number {
+	if (ACLS.some((acl) => acl.length === name.length && startsWith(name, acl))) return ENODATA;
+	const kind = KINDS.find((known) => startsWith(name, known));
+	if (kind === undefined) return EOPNOTSUPP;
+	return name.length === kind.length ? EINVAL : ENODATA;
+}
+
+function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
+	for (let i = 0; i < prefix.length; i++) if (name[i] !== prefix[i]) return false;
+	return true;
 }
 
 /** By the protocol that LISTXATTR has too: asked with size 0, the answer is the size alone. */
