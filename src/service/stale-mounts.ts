@@ -39,8 +39,9 @@ async function cleanUp({ directory }: RegisteredVolume): Promise<RegisteredVolum
 	const endTurn = await turnToCleanUp(directory);
 	try {
 		const killed = registeredVolumes().find((registered) => registered.directory === directory && !isAlive(registered));
-		if (killed) await clearAway(killed.volume);
-		if (killed) unregister(killed.volume);
+		if (!killed) return undefined;
+		await clearAway(killed.volume);
+		unregister(killed.volume);
 		return killed;
 	} finally {
 		endTurn();
